@@ -1,0 +1,99 @@
+# The whole workflow; `make` alone lists it. Another Python has its own environment: PYTHON=python3.13 make test
+#
+# The package is built as a wheel and installed like one, so that what is tested is what users get. Each interpreter
+# builds below build/<its ABI>; a changed module recompiles those that depend on it, and nothing changed, nothing done.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+PYTHON ?= python3
+APP ?= examples/tiny/app.py
+SECONDS ?= 60
+ARGS ?=
+
+FOUND := $(shell $(PYTHON) -c 'import sys, sysconfig; f = sysconfig.get_config_var; print("%d.%d%s" % (*sys.version_info[:2], sys.abiflags), f("SOABI"))')
+ABI := $(lastword $(FOUND))
+VENV := .venv$(if $(filter-out file,$(origin PYTHON)),-$(firstword $(FOUND)))
+BIN := $(VENV)/bin
+BUILD := build/$(ABI)
+SANITIZED := build/sanitize-$(ABI)
+TOOLS := $(VENV)/.tools-$(ABI)
+INSTALLED := $(VENV)/.installed-$(ABI)
+# Folders count too: their time changes when a module goes away.
+SOURCES := $(shell find src -mindepth 1 -not -path '*/__pycache__*' -not -path '*.egg-info*')
+SETUP := $(BIN)/python -W ignore setup.py -q
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help serve test lint format sanitize fuzz bench wheel clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+
+serve: $(INSTALLED) ## build, and serve APP (examples/tiny/app.py) on http://127.0.0.1:3000; ARGS="--port 8080"
+	@$(BIN)/vanilla $(APP) $(ARGS)
+
+test: $(INSTALLED) ## build, and run the whole suite; ARGS="-k pipelining"
+	$(BIN)/pytest $(ARGS)
+
+lint: $(TOOLS) ## ruff (rules and layout) and mypy (strict)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(TOOLS) ## let ruff lay out the code
+	$(BIN)/ruff check --fix-only --quiet
+	$(BIN)/ruff format
+
+# Needs gcc: its sanitizers are shared objects that an uninstrumented Python can preload. Python's own allocator would
+# hide what is read past an end, and what Python leaves at its exit is no leak of ours.
+sanitize: $(INSTALLED) ## run the suite under ASan and UBSan, with C assertions; ARGS="tests/engine"
+	@command -v gcc >/dev/null || { echo "make sanitize: needs gcc; install it"; exit 1; }
+	CC=gcc VANILLA_SANITIZE=1 $(SETUP) build
+	VANILLA_SANITIZE=1 PYTHONMALLOC=malloc PYTHONPATH=$(CURDIR)/$(SANITIZED)/lib \
+	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+	ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1:abort_on_error=1 \
+	$(BIN)/pytest --timeout=300 $(ARGS)
+
+bench: $(INSTALLED) ## measure against the C baseline and the peers; ARGS="--profiles short"
+	$(BIN)/python benchmarks/measure.py $(ARGS)
+
+wheel: $(TOOLS) ## build the sdist and, from it, the wheel into dist/; try it in an empty environment
+	rm -rf dist
+	$(SETUP) sdist --dist-dir dist
+	$(BIN)/pip wheel -q --no-deps --no-build-isolation --wheel-dir dist dist/*.tar.gz
+	@set -e; trial=$$(mktemp -d); trap 'rm -rf "$$trial"' EXIT; \
+	$(PYTHON) -m venv "$$trial/venv"; \
+	"$$trial/venv/bin/pip" install -q --no-index dist/*.whl; \
+	cp examples/tiny/app.py "$$trial"; cd "$$trial"; \
+	venv/bin/vanilla --version; \
+	venv/bin/python -c 'import app, vanilla; \
+	[answer] = vanilla.Server(vanilla.ServerConfig(app.handle)).test([b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"]); \
+	print(answer.decode())' | grep "200 OK"
+	@ls dist/*
+
+clean: ## remove everything that make made, environments included
+	rm -rf build dist .venv .venv-[0-9]* .mypy_cache .ruff_cache .pytest_cache src/*.egg-info
+
+$(TOOLS): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	{ echo "vanilla needs Python 3.11 or later; name one: PYTHON=python3.12 make"; exit 1; }
+	@test -e $@ || $(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/pip install -q --upgrade "pip>=25.1"
+	$(BIN)/pip install -q --group build --group test --group lint
+	@$(BIN)/python -c 'import setup; exit(setup.find_compiler() is None)' || $(BIN)/pip install -q --group compiler || \
+	{ echo "no C compiler: install gcc or clang, then run make again"; exit 1; }
+	@touch $@
+
+# What setup.py says holds for every module, so a change there is a build from nothing.
+$(BUILD)/.begun: setup.py
+	@rm -rf $(BUILD) $(SANITIZED)
+	@mkdir -p $(BUILD)
+	@touch $@
+
+$(INSTALLED): $(TOOLS) $(BUILD)/.begun $(SOURCES) README.md
+	@rm -rf $(BUILD)/wheel
+	$(SETUP) bdist_wheel --dist-dir $(BUILD)/wheel
+	@$(BIN)/pip install -q --no-index --no-deps --force-reinstall $(BUILD)/wheel/*.whl
+	@touch $@

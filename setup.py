@@ -1,0 +1,126 @@
+"""Compile every module that has a `.pxd` beside it; everything else about the package stands in pyproject.toml."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pathlib
+import shutil
+import sys
+import sysconfig
+
+from Cython.Build import cythonize
+from Cython.Compiler import Options
+from Cython.Compiler.Errors import CompileError
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
+
+SOURCES = pathlib.Path("src")
+SANITIZE = os.environ.get("VANILLA_SANITIZE") == "1"  # `make sanitize`: ASan, UBSan, C assertions, no optimisation
+# Each interpreter builds into its own directory, so that going from one to another compiles nothing twice.
+BUILD = pathlib.Path("build", ("sanitize-" if SANITIZE else "") + str(sysconfig.get_config_var("SOABI")))
+
+Options.warning_errors = True
+
+if SANITIZE:
+    FLAGS = ["-O1", "-g", "-UNDEBUG", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+    LINK_FLAGS = ["-fsanitize=address,undefined"]
+else:
+    FLAGS, LINK_FLAGS = ["-O3", "-g0", "-DNDEBUG", "-fvisibility=hidden"], []
+FLAGS += ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers", "-Wno-cast-function-type"]
+FLAGS += ["-Wno-unused-but-set-variable"]  # what only an assertion reads
+
+
+def extensions() -> list[Extension]:
+    """One extension for each `.py` with a `.pxd` beside it."""
+    paths = sorted(path.with_suffix(".py") for path in SOURCES.rglob("*.pxd"))
+    return [
+        Extension(
+            ".".join(path.relative_to(SOURCES).with_suffix("").parts),
+            [path.as_posix()],
+            extra_compile_args=FLAGS,
+            extra_link_args=LINK_FLAGS,
+        )
+        for path in paths
+        if path.exists()
+    ]
+
+
+def find_compiler() -> str | None:
+    """The C compiler to call: $CC, the one that built this Python, a common one, the `ziglang` wheel's; or None."""
+    if os.environ.get("CC"):
+        return os.environ["CC"]
+    for command in (str(sysconfig.get_config_var("CC")), "cc", "gcc", "clang"):
+        if shutil.which(command.split()[0]):
+            return command
+    if importlib.util.find_spec("ziglang"):
+        return f"{sys.executable} -m ziglang cc"
+    return None
+
+
+def check_tools() -> None:
+    """Say in one line what is missing, before a compiler says it in a hundred."""
+    if not sys.platform.startswith("linux"):
+        raise SystemExit(f"vanilla-http: no backend for {sys.platform} yet; it runs on Linux")
+    if find_compiler() is None:
+        raise SystemExit("vanilla-http: no C compiler; install gcc or clang, or the Python package ziglang")
+    if not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists():
+        raise SystemExit("vanilla-http: no Python.h; install Python's headers (Debian, Ubuntu: python3-dev)")
+
+
+class BuildExtensions(build_ext):
+    """Translate what changed to C, then compile what changed, each with a process per CPU."""
+
+    def run(self) -> None:
+        check_tools()
+        os.environ["CC"] = str(find_compiler())
+        self.parallel = self.parallel or len(os.sched_getaffinity(0))
+        try:
+            translated = cythonize(
+                extensions(),
+                build_dir=(BUILD / "cython").as_posix(),
+                include_path=[SOURCES.as_posix()],
+                nthreads=self.parallel,
+                emit_linenums=SANITIZE,
+                compiler_directives={
+                    "language_level": 3,
+                    "freethreading_compatible": True,
+                    "boundscheck": False,
+                    "wraparound": False,
+                    "cdivision": True,
+                    "initializedcheck": False,
+                    "embedsignature": True,
+                },
+            )
+        except CompileError as error:  # its messages are printed; a traceback of the worker's would only hide them
+            raise SystemExit(f"vanilla-http: Cython refused {error}") from None
+        by_name = {extension.name: extension for extension in translated}
+        for extension in self.extensions:
+            extension.sources = by_name[extension.name].sources
+            extension.depends = by_name[extension.name].depends
+        super().run()
+
+
+class BuildModules(build_py):
+    """Copy the Python files; drop what an earlier build left of modules that are gone."""
+
+    def run(self) -> None:
+        for built in pathlib.Path(self.build_lib, "vanilla").rglob("*.*"):
+            source = SOURCES / built.relative_to(self.build_lib)
+            if built.suffix == ".so":
+                source = source.with_name(source.name.partition(".")[0] + ".pxd")
+            if not source.exists():
+                built.unlink()
+        super().run()
+
+
+if __name__ == "__main__":  # Cython's processes may import this file
+    setup(
+        ext_modules=extensions(),
+        cmdclass={"build_ext": BuildExtensions, "build_py": BuildModules},
+        options={
+            "build": {"build_base": str(BUILD), "build_lib": str(BUILD / "lib"), "build_temp": str(BUILD / "temp")}
+        },
+        setup_requires=[] if find_compiler() else ["ziglang"],
+    )

@@ -1,0 +1,31 @@
+"""vanilla: a handler gets a request and appends the raw bytes of the response. The public names; nothing else lives here."""
+
+from __future__ import annotations
+
+from vanilla.contract import Request, Response, Worker
+from vanilla.counters import Counters, Credentials, RequestTiming
+from vanilla.errors import BindError, ConfigError
+from vanilla.limits import Limits
+from vanilla.net.listen import Listener
+from vanilla.server import Server, ServerConfig, WorkerError
+from vanilla.steps import Interest, Step
+from vanilla.version import VERSION as __version__
+
+__all__ = [
+    "BindError",
+    "ConfigError",
+    "Counters",
+    "Credentials",
+    "Interest",
+    "Limits",
+    "Listener",
+    "Request",
+    "RequestTiming",
+    "Response",
+    "Server",
+    "ServerConfig",
+    "Step",
+    "Worker",
+    "WorkerError",
+    "__version__",
+]

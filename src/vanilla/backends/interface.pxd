@@ -1,0 +1,56 @@
+from vanilla.buffers cimport Slab, SlabPool
+from vanilla.net.posix cimport PeerAddress
+
+# What a backend knows of one connection; the engine's own record begins with it, and it never moves while it is open.
+ctypedef struct Channel:
+    int fd
+    unsigned int index
+    unsigned int generation
+    bint is_paused
+    bint is_again
+    bint is_ending
+    bint wants_writable
+    bint has_writable_armed
+    unsigned char *target
+    Py_ssize_t target_room
+
+ctypedef struct Completion:
+    int kind
+    int result
+    bint is_end
+    int start
+    Channel *channel
+    Slab *slab
+    PeerAddress peer
+
+cdef enum:
+    ACCEPTED
+    RECEIVED
+    WRITABLE
+
+cdef Py_ssize_t RECEIVE_BYTES_MIN
+cdef int EVENTS_MAX, ACCEPTS_MAX, LISTENERS_MAX
+
+cdef class Backend:
+    cdef readonly str name
+    cdef SlabPool pool
+    cdef Completion *completions
+    cdef int completion_count
+    cdef int completion_size
+    cdef int allowances[64]
+
+    cdef int add_listener(self, int fd, int number) noexcept nogil
+    cdef void pause_listener(self, int number) noexcept nogil
+    cdef void resume_listener(self, int number) noexcept nogil
+    cdef int accept(self, int number, PeerAddress *peer) noexcept nogil
+    cdef void close_listener(self, int number) noexcept nogil
+    cdef void disown_listeners(self) noexcept nogil
+    cdef int add(self, Channel *channel) noexcept nogil
+    cdef void pause(self, Channel *channel) noexcept nogil
+    cdef void resume(self, Channel *channel) noexcept nogil
+    cdef Py_ssize_t send(self, Channel *channel, const unsigned char *source, Py_ssize_t length) noexcept nogil
+    cdef void shut_writing(self, Channel *channel) noexcept nogil
+    cdef void close(self, Channel *channel) noexcept nogil
+    cdef int wait(self, long long timeout_ms) noexcept nogil
+    cdef void wake(self) noexcept nogil
+    cdef Completion *complete(self, int kind, Channel *channel, int result) noexcept nogil

@@ -1,0 +1,153 @@
+"""The few operations that the engine asks of an event mechanism.
+
+Completion style: `wait` returns with what has been done (a connection accepted, bytes received into a slab), not with
+what could be. A mechanism that only says what is ready receives inside `wait`. Nothing here takes the GIL or raises;
+results below zero are -errno. One thread, the worker's, calls everything but `wake`.
+"""
+
+from __future__ import annotations
+
+import cython
+from cython.cimports.libc.stdlib import abort, free, realloc
+
+RECEIVE_BYTES_MIN = 16 * 1024  # a receive is offered at least this much room: fewer calls for a large body
+EVENTS_MAX = 1024  # events taken in one wait
+ACCEPTS_MAX = 64  # connections taken from one listener in one wait, so that a flood of them starves nobody
+LISTENERS_MAX = 64  # listeners of one worker
+
+
+@cython.cclass
+class Backend:
+    """What every mechanism shares: the list of completions, which grows to what one wait brought.
+
+    `allowances` says of each listener how many more connections may be accepted; accepting takes one, the engine gives
+    it back when the connection closes.
+    """
+
+    def __cinit__(self, *_: object) -> None:
+        number: cython.int
+        for number in range(LISTENERS_MAX):
+            self.allowances[number] = 0
+        self.completions = cython.NULL
+        self.completion_count = self.completion_size = 0
+
+    def __dealloc__(self) -> None:
+        free(self.completions)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def complete(
+        self, kind: cython.int, channel: cython.pointer[Channel], result: cython.int
+    ) -> cython.pointer[Completion]:
+        """A new entry at the end of the list. Out of memory ends the process: nothing can be told to anybody then."""
+        completion: cython.pointer[Completion]
+        size: cython.int
+        if self.completion_count == self.completion_size:
+            size = max(self.completion_size * 2, EVENTS_MAX)
+            self.completions = cython.cast(
+                cython.pointer[Completion], realloc(self.completions, size * cython.sizeof(Completion))
+            )
+            if self.completions is cython.NULL:
+                abort()
+            self.completion_size = size
+        completion = cython.address(self.completions[self.completion_count])
+        self.completion_count += 1
+        completion.kind = kind
+        completion.result = result
+        completion.is_end = False
+        completion.start = 0
+        completion.channel = channel
+        completion.slab = cython.NULL
+        return completion
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def add_listener(self, fd: cython.int, number: cython.int) -> cython.int:
+        """Accept from `fd`, a listening, non-blocking socket, from now on; completions carry `number` in `start`."""
+        return -1
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def pause_listener(self, number: cython.int) -> cython.void:
+        """Leave new connections in the backlog."""
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def resume_listener(self, number: cython.int) -> cython.void:
+        """Accept again."""
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def accept(self, number: cython.int, peer: cython.pointer[PeerAddress]) -> cython.int:
+        """One connection from the backlog at once: its descriptor, or -errno, -EAGAIN where none waits."""
+        return -1
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def close_listener(self, number: cython.int) -> cython.void:
+        """Stop listening for good."""
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def disown_listeners(self) -> cython.void:
+        """Forget the listeners without closing them."""
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def add(self, channel: cython.pointer[Channel]) -> cython.int:
+        """Receive from channel.fd from now on; 0 or -errno."""
+        return -1
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def pause(self, channel: cython.pointer[Channel]) -> cython.void:
+        """Receive nothing more until `resume`: the kernel's buffer, then the peer, holds back."""
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def resume(self, channel: cython.pointer[Channel]) -> cython.void:
+        """Receive again, and what arrived meanwhile first."""
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def send(
+        self, channel: cython.pointer[Channel], source: cython.p_const_uchar, length: cython.Py_ssize_t
+    ) -> cython.Py_ssize_t:
+        """Bytes taken, perhaps fewer than `length`, in which case WRITABLE follows once there is room; or -errno."""
+        return -1
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def shut_writing(self, channel: cython.pointer[Channel]) -> cython.void:
+        """Tell the peer that nothing more comes, and go on receiving."""
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def close(self, channel: cython.pointer[Channel]) -> cython.void:
+        """Close the descriptor. No completion for the channel follows, not even one that this wait already brought."""
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def wait(self, timeout_ms: cython.longlong) -> cython.int:
+        """Fill `completions` with what happened; 0 or -errno. Below 0 waits for ever, 0 only looks."""
+        return -1
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def wake(self) -> cython.void:
+        """Have the current wait, or else the next one, return at once. Any thread."""

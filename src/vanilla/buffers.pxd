@@ -1,0 +1,51 @@
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memcpy
+
+from vanilla.net.posix cimport c_assert
+
+cdef extern from *:
+    int atomic_add "__atomic_add_fetch"(int *count, int step, int order) nogil
+    int atomic_load "__atomic_load_n"(int *count, int order) nogil
+    int ACQUIRE_RELEASE "__ATOMIC_ACQ_REL"
+    int ACQUIRE "__ATOMIC_ACQUIRE"
+
+# A block of received bytes. Its owner and every object that looks into it hold a claim; the last release frees it.
+ctypedef struct Slab:
+    int claims
+    Py_ssize_t size
+    Slab *next
+    unsigned char bytes[1]
+
+cdef Py_ssize_t SLAB_BYTES, SLABS_SPARE_MAX, RESPONSE_BYTES, RESPONSE_BYTES_KEPT
+
+cdef Slab *new_slab(Py_ssize_t size) noexcept nogil
+cdef Slab *grow_slab(Slab *slab, Py_ssize_t size) noexcept nogil
+cdef void claim(Slab *slab) noexcept nogil
+cdef void release(Slab *slab) noexcept nogil
+cdef bint is_claimed_by_others(Slab *slab) noexcept nogil
+
+cdef class SlabPool:
+    cdef Slab *current
+    cdef Slab *used
+    cdef Slab *spare
+    cdef int spare_count
+    cdef Py_ssize_t filled
+
+    cdef bint make_room(self, Py_ssize_t length) noexcept nogil
+    cdef void recycle(self) noexcept nogil
+
+cdef class SlabView:
+    cdef Slab *slab
+    cdef Py_ssize_t start
+    cdef Py_ssize_t length
+
+cdef object view_slab(Slab *slab, Py_ssize_t start, Py_ssize_t length)
+
+cdef class ResponseBuffer:
+    cdef unsigned char *bytes
+    cdef Py_ssize_t length
+    cdef Py_ssize_t size
+
+    cdef bint reserve(self, Py_ssize_t length) noexcept nogil
+    cdef bint append(self, const unsigned char *source, Py_ssize_t length) noexcept nogil
+    cdef void clear(self) noexcept nogil

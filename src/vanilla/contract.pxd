@@ -1,0 +1,75 @@
+from vanilla.buffers cimport ResponseBuffer, Slab
+from vanilla.http1.head cimport COLON, QUESTION, Head, equals, find_field, find_line_end, find_path, is_field_value, is_token, skip_space, trim_space
+from vanilla.http1.reply cimport DateLine
+from vanilla.net.posix cimport PeerAddress
+
+# Where one framed request lies in its slab: what the codec found, in the form that the engine queues.
+ctypedef struct Framed:
+    Slab *slab
+    int start
+    int method_end
+    int target_start
+    int target_end
+    int fields_start
+    int fields_end
+    int content_start
+    int content_end
+    int version
+    bint is_head
+    bint is_last
+    bint lingers
+    long long received_ns
+
+# The counts of one worker. Written by its thread alone; aligned words, so that others may read them without a lock.
+ctypedef struct Counts:
+    long long accepted
+    long long open
+    long long requests
+    long long bytes_received
+    long long bytes_sent
+    long long responses[6]
+    long long in_flight
+    long long parked
+    long long ticks
+    long long gil_held_ns
+    long long handler_since_ns
+    long long limits[16]
+
+cdef int LIMIT_TARGET, LIMIT_HEADER_BYTES, LIMIT_HEADERS, LIMIT_BODY, LIMIT_EXTENSION, LIMIT_READ, LIMIT_KEEPALIVE
+cdef int LIMIT_WRITE, LIMIT_RECEIVE_RATE, LIMIT_SEND_RATE, LIMIT_CONNECTIONS, LIMIT_ACCEPT, LIMIT_REQUESTS
+cdef int LIMIT_PENDING, LIMIT_LINGER
+
+cdef class Request:
+    cdef Framed framed
+    cdef PeerAddress peer_address
+    cdef bint has_claim
+    cdef bint is_read
+    cdef readonly int client_fd
+    cdef object _method
+    cdef object _target
+    cdef object _path
+    cdef object _query
+    cdef object _body
+
+    cdef void forget(self) noexcept
+    cdef void keep(self) noexcept
+    cdef bytes copy(self, Py_ssize_t start, Py_ssize_t end)
+    cdef int split_target(self) except -1
+
+cdef class Response:
+    cdef ResponseBuffer buffer
+    cdef DateLine date
+    cdef Py_ssize_t start
+    cdef bint is_open
+    cdef bint closes
+
+    cdef int check_open(self) except -1
+    cdef int append(self, object data) except -1
+    cdef int append_reply(self, int status, object body, object content_type, object headers) except -1
+    cdef int append_field(self, object name, object value) except -1
+
+cdef class Worker:
+    cdef public object state
+    cdef readonly int index
+    cdef bint is_draining
+    cdef Counts counts

@@ -1,0 +1,516 @@
+"""What a handler sees: the Request, the Response it appends to, the Worker it runs on.
+
+All three are made by the engine and can be made by hand, so that a handler is tested by calling it. They belong to the
+thread of their worker; a Request may be kept and read anywhere.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+import cython
+from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cython.cimports.libc.string import memcmp, memcpy
+from cython.cimports.vanilla.buffers import claim, new_slab, release, view_slab
+from cython.cimports.vanilla.http1.body import Chunked, begin_chunked, decode_chunked
+from cython.cimports.vanilla.http1.head import parse_head
+from cython.cimports.vanilla.http1.reply import append_decimal, append_status_line
+
+from vanilla.counters import Counters, Credentials
+from vanilla.limits import OFFSET_MAX, Limits
+
+LIMIT_NAMES = (
+    "max_target_bytes",
+    "max_header_bytes",
+    "max_headers",
+    "max_body_bytes",
+    "max_chunk_extension_bytes",
+    "read_timeout",
+    "keepalive_timeout",
+    "write_timeout",
+    "min_receive_rate",
+    "min_send_rate",
+    "max_connections",
+    "accept_timeout",
+    "max_requests_per_connection",
+    "max_pending_bytes",
+    "linger_timeout",
+)
+LIMIT_TARGET, LIMIT_HEADER_BYTES, LIMIT_HEADERS, LIMIT_BODY, LIMIT_EXTENSION, LIMIT_READ, LIMIT_KEEPALIVE = range(7)
+LIMIT_WRITE, LIMIT_RECEIVE_RATE, LIMIT_SEND_RATE, LIMIT_CONNECTIONS, LIMIT_ACCEPT, LIMIT_REQUESTS = range(7, 13)
+LIMIT_PENDING, LIMIT_LINGER = range(13, 15)
+
+_METHODS = (b"GET", b"PUT", b"HEAD", b"POST", b"PATCH", b"TRACE", b"DELETE", b"OPTIONS", b"CONNECT")
+_FRAMING_FIELDS = (b"content-length", b"transfer-encoding")
+
+
+@cython.final
+@cython.cclass
+class Request:
+    """One request, framed and validated. Everything read from it is `bytes`, made on first use and kept.
+
+    Keeping a request is safe, on any thread: the bytes that it looks into live as long as it does.
+
+    Args:
+        raw: one whole request as it stands on the wire, for tests; chunked content is decoded. The limits are the
+            defaults of `Limits`.
+
+    Raises: ValueError if `raw` is no whole, valid request, naming the status that a server would answer.
+    Source: RFC 9112.
+    """
+
+    def __cinit__(self) -> None:
+        self.framed.slab = cython.NULL
+        self.client_fd = -1
+
+    def __init__(self, raw: bytes) -> None:
+        data: bytes = bytes(raw)
+        length: cython.Py_ssize_t = len(data)
+        end: cython.Py_ssize_t
+        head: Head = Head()
+        chunked: Chunked
+        limits = Limits()
+        if self.framed.slab is not cython.NULL:
+            raise ValueError("a request is filled once; make another")
+        self.framed.slab = new_slab(length)
+        if self.framed.slab is cython.NULL:
+            raise MemoryError
+        self.has_claim = True
+        memcpy(self.framed.slab.bytes, PyBytes_AS_STRING(data), length)
+        end = parse_head(
+            head,
+            self.framed.slab.bytes,
+            0,
+            length,
+            limits.max_target_bytes,
+            limits.max_header_bytes,
+            limits.max_headers,
+        )
+        if end < 0:
+            raise ValueError(_refusal("the head", end))
+        self.framed.start = head.start
+        self.framed.method_end = head.method_end
+        self.framed.target_start = head.target_start
+        self.framed.target_end = head.target_end
+        self.framed.fields_start = head.fields_start
+        self.framed.fields_end = head.fields_end
+        self.framed.version = head.version
+        self.framed.is_head = head.is_head
+        self.framed.content_start = self.framed.content_end = end
+        if head.is_chunked:
+            chunked = Chunked()
+            begin_chunked(chunked, end, OFFSET_MAX, limits.max_chunk_extension_bytes, limits.max_header_bytes)
+            end = decode_chunked(chunked, self.framed.slab.bytes, end, length)
+            if end < 0:
+                raise ValueError(_refusal("the chunked content", end))
+            self.framed.content_end = chunked.decoded_end
+        elif head.content_length > 0:
+            if end + head.content_length > length:
+                raise ValueError(_refusal("the content", -1))
+            end += head.content_length
+            self.framed.content_end = end
+        if end != length:
+            raise ValueError(f"{length - end} bytes after the end of the request")
+
+    def __dealloc__(self) -> None:
+        if self.has_claim:
+            release(self.framed.slab)
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method.decode()} {self.target.decode()}>"
+
+    @property
+    def method(self) -> bytes:
+        """The method, as sent; `b"GET"` and its like are one constant each. RFC 9110 section 9."""
+        start: cython.p_const_char
+        length: cython.Py_ssize_t
+        if self._method is None:
+            self.is_read = True
+            start = cython.cast(cython.p_const_char, self.framed.slab.bytes) + self.framed.start
+            length = self.framed.method_end - self.framed.start
+            for known in _METHODS:
+                if PyBytes_GET_SIZE(known) == length and memcmp(PyBytes_AS_STRING(known), start, length) == 0:
+                    self._method = known
+                    return known
+            self._method = PyBytes_FromStringAndSize(start, length)
+        return self._method
+
+    @property
+    def target(self) -> bytes:
+        """The request target, as sent: `b"/a?b=1"`, `b"http://host/a"`, `b"host:443"` or `b"*"`. RFC 9112 section 3.2."""
+        if self._target is None:
+            self.is_read = True
+            self._target = self.copy(self.framed.target_start, self.framed.target_end)
+        return self._target
+
+    @property
+    def path(self) -> bytes:
+        """The path of the target, not decoded, without the query; `b"*"` for asterisk-form, `b""` for CONNECT."""
+        if self._path is None:
+            self.split_target()
+        return self._path
+
+    @property
+    def query(self) -> bytes:
+        """What follows the first `?` of the target, not decoded; `b""` where there is none."""
+        if self._query is None:
+            self.split_target()
+        return self._query
+
+    @property
+    def version(self) -> bytes:
+        """`b"HTTP/1.1"` or `b"HTTP/1.0"`."""
+        return b"HTTP/1.1" if self.framed.version == 11 else b"HTTP/1.0"
+
+    @property
+    def body(self) -> bytes:
+        """The whole content, chunked coding taken off; `b""` where there is none."""
+        if self._body is None:
+            self.is_read = True
+            self._body = self.copy(self.framed.content_start, self.framed.content_end)
+        return self._body
+
+    @property
+    def body_view(self) -> memoryview:
+        """The content as a read-only memoryview: no copy, and the bytes live as long as the view."""
+        return view_slab(
+            self.framed.slab, self.framed.content_start, self.framed.content_end - self.framed.content_start
+        )
+
+    @property
+    def raw(self) -> memoryview:
+        """Head and content as a read-only memoryview, chunked coding taken off in place."""
+        return view_slab(self.framed.slab, self.framed.start, self.framed.content_end - self.framed.start)
+
+    def header(self, name: str | bytes, default: bytes | None = None) -> bytes | None:
+        """The value of the first field called `name`, in any case, without the space around it; else `default`.
+
+        Args:
+            name: a field name, ASCII.
+            default: what to answer where no such field was sent.
+        """
+        lower: bytes = (name.encode("ascii") if isinstance(name, str) else name).lower()
+        data: cython.p_const_uchar = self.framed.slab.bytes
+        end: cython.Py_ssize_t = self.framed.fields_end
+        at: cython.Py_ssize_t = find_field(data, self.framed.fields_start, end, lower, len(lower))
+        if at < 0:
+            return default
+        end = find_line_end(data, at, end)
+        at = skip_space(data, at + 1, end)
+        return self.copy(at, trim_space(data, at, end))
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Every field in the order sent: (name as sent, value without the space around it)."""
+        fields: list = []
+        data: cython.p_const_uchar = self.framed.slab.bytes
+        at: cython.Py_ssize_t = self.framed.fields_start
+        line_end: cython.Py_ssize_t
+        colon: cython.Py_ssize_t
+        value: cython.Py_ssize_t
+        while at < self.framed.fields_end:
+            line_end = find_line_end(data, at, self.framed.fields_end)
+            colon = at
+            while data[colon] != COLON:
+                colon += 1
+            value = skip_space(data, colon + 1, line_end)
+            fields.append((self.copy(at, colon), self.copy(value, trim_space(data, value, line_end))))
+            at = line_end + 2
+        return fields
+
+    @property
+    def peer(self) -> tuple[str, int] | None:
+        """The client's address and port; None on a unix socket and for a request made by hand."""
+        family: cython.int = self.peer_address.family
+        if family == 0:
+            return None
+        host: bytes = PyBytes_FromStringAndSize(
+            cython.cast(cython.p_const_char, self.peer_address.host), 4 if family == int(socket.AF_INET) else 16
+        )
+        return socket.inet_ntop(family, host), self.peer_address.port
+
+    def peer_credentials(self) -> Credentials | None:
+        """Process, user and group of the client of a unix socket, while its request is being handled; else None.
+
+        Raises: OSError if the kernel does not say.
+        Source: unix(7), SO_PEERCRED.
+        """
+        if self.client_fd < 0 or self.peer_address.family != 0:
+            return None
+        size = struct.calcsize("3i")
+        peer = socket.socket(fileno=self.client_fd)
+        try:
+            pid, uid, gid = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+        finally:
+            peer.detach()
+        return Credentials(pid, uid, gid) if pid else None
+
+    @property
+    def tls(self) -> None:
+        """What TLS agreed on; None on a plain connection."""
+        return None
+
+    @cython.cfunc
+    def copy(self, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> bytes:
+        """The bytes of the slab in [start, end)."""
+        return PyBytes_FromStringAndSize(cython.cast(cython.p_const_char, self.framed.slab.bytes) + start, end - start)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def split_target(self) -> cython.int:
+        """Make path and query: an absolute-form target begins with scheme and authority, RFC 9112 section 3.2.2."""
+        data: cython.p_const_uchar = self.framed.slab.bytes
+        at: cython.Py_ssize_t = self.framed.target_start
+        end: cython.Py_ssize_t = self.framed.target_end
+        query: cython.Py_ssize_t
+        self.is_read = True
+        self._query = b""
+        if data[at] != 47 and not (data[at] == 42 and end - at == 1):
+            if self.method == b"CONNECT":
+                self._path = b""
+                return 0
+            while data[at] != COLON:
+                at += 1
+            at = find_path(data, at + 3, end)
+        query = at
+        while query < end and data[query] != QUESTION:
+            query += 1
+        self._path = self.copy(at, query) if query > at else b"/"
+        if query < end:
+            self._query = self.copy(query + 1, end)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def forget(self) -> cython.void:
+        """Drop what was made of the last request: the engine reuses an object that its handler did not keep."""
+        self.is_read = False
+        self._method = self._target = self._path = self._query = self._body = None
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def keep(self) -> cython.void:
+        """The handler kept this object: hold on to its bytes, and let go of the connection's descriptor."""
+        claim(self.framed.slab)
+        self.has_claim = True
+        self.client_fd = -1
+
+
+def _refusal(part: str, result: int) -> str:
+    """What is wrong with hand-made request bytes, in the terms of what a server would do."""
+    return f"{part} is not complete" if result == -1 else f"{part} is malformed: a server answers {-result}"
+
+
+@cython.final
+@cython.cclass
+class Response:
+    """The answer to one request: append-only. What is appended is what the client gets, byte for byte.
+
+    `response += data` and `response.write(data)` append raw bytes; `reply` appends one complete response. Made by hand
+    (`Response()`), `bytes(response)` is what a handler appended. Between requests the server's own is closed.
+
+    Raises (every appending call): RuntimeError outside the call that it was handed to.
+    """
+
+    def __cinit__(self) -> None:
+        self.is_open = True
+        self.start = 0
+        self.closes = False
+
+    def __init__(self) -> None:
+        if self.buffer is not None:
+            raise ValueError("a response is set up once; make another")
+        self.buffer = ResponseBuffer()
+        self.date = DateLine()
+
+    def __iadd__(self, data: object) -> Response:
+        self.append(data)
+        return self
+
+    def __len__(self) -> int:
+        """Bytes appended so far."""
+        return self.buffer.length - self.start if self.is_open else 0
+
+    def __bytes__(self) -> bytes:
+        """A copy of what was appended so far."""
+        if not self.is_open:
+            return b""
+        return PyBytes_FromStringAndSize(
+            cython.cast(cython.p_const_char, self.buffer.bytes) + self.start, self.buffer.length - self.start
+        )
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Append raw bytes.
+
+        Raises: TypeError for anything that is not contiguous bytes; MemoryError.
+        """
+        self.append(data)
+
+    def clear(self) -> None:
+        """Drop what this handler has appended so far, not what earlier requests were answered."""
+        if self.is_open:
+            self.buffer.length = self.start
+            self.closes = False
+
+    def reply(
+        self,
+        status: int,
+        body: bytes | bytearray | memoryview = b"",
+        *,
+        content_type: str | bytes | None = None,
+        headers: object = (),
+    ) -> None:
+        """Append one complete response: status line, Date, the fields, Content-Length, and the content.
+
+        Args:
+            status: any status in the IANA registry but an interim one, 100 to 199.
+            body: the content, bytes; 204, 205 and 304 have none.
+            content_type: written as the Content-Type field where it is given.
+            headers: further fields, a mapping or (name, value) pairs, each `str` (ASCII) or `bytes`. A Date among them
+                replaces the server's; a Connection field that says close closes the connection.
+
+        Raises: ValueError for an unknown status, content where there is none, a name that is no token, a value with a
+            control byte (CR, LF and NUL split responses), Content-Length or Transfer-Encoding among `headers`.
+            Nothing is appended then.
+        Source: RFC 9110 sections 5, 6 and 15.
+        """
+        self.check_open()
+        begin: cython.Py_ssize_t = self.buffer.length
+        closes: cython.bint = self.closes
+        try:
+            self.append_reply(status, body, content_type, headers)
+        except BaseException:
+            self.buffer.length = begin
+            self.closes = closes
+            raise
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def append_reply(self, status: cython.int, body: object, content_type: object, headers: object) -> cython.int:
+        """Append in the order that fields are looked for: Date, then the handler's, then the framing."""
+        has_date: cython.bint = False
+        is_bodyless: cython.bint = status == 204 or status == 304
+        length: cython.Py_ssize_t = len(body) if type(body) is bytes else memoryview(body).nbytes
+        if status < 200 or not append_status_line(self.buffer, status):
+            raise ValueError(f"status {status!r}: give a final status of the IANA registry, 200 to 599")
+        if length > 0 and (is_bodyless or status == 205):
+            raise ValueError(f"status {status} has no content, but {length} bytes were given")
+        if content_type is not None:
+            self.append_field(b"Content-Type", content_type)
+        if headers:
+            for name, value in headers.items() if hasattr(headers, "items") else headers:
+                has_date |= self.append_field(name, value) == 1
+        if not has_date and not self.date.append(self.buffer):
+            raise MemoryError
+        if not is_bodyless:
+            if not self.buffer.append(cython.cast(cython.p_const_uchar, b"Content-Length: "), 16):
+                raise MemoryError
+            if not append_decimal(self.buffer, length):
+                raise MemoryError
+            if not self.buffer.append(cython.cast(cython.p_const_uchar, b"\r\n\r\n"), 4):
+                raise MemoryError
+            self.append(body)
+        elif not self.buffer.append(cython.cast(cython.p_const_uchar, b"\r\n"), 2):
+            raise MemoryError
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def append_field(self, name: object, value: object) -> cython.int:
+        """Append one checked field line; 1 if it was Date, else 0."""
+        field: bytes = name.encode("ascii") if isinstance(name, str) else name
+        text: bytes = value.encode("ascii") if isinstance(value, str) else value
+        field_length: cython.Py_ssize_t = len(field)
+        text_length: cython.Py_ssize_t = len(text)
+        start: cython.p_const_uchar = field
+        text_start: cython.p_const_uchar = text
+        if not is_token(start, 0, field_length):
+            raise ValueError(f"header name {name!r}: only letters, digits and !#$%&'*+-.^_`|~ may stand in one")
+        if not is_field_value(text_start, 0, text_length):
+            raise ValueError(f"header {name!r}: value {value!r} holds a control byte, which would split the response")
+        if field.lower() in _FRAMING_FIELDS:
+            raise ValueError(f"header {name!r}: reply() writes it itself; append raw bytes for other framing")
+        if equals(start, 0, field_length, b"connection", 10) and b"close" in text.lower():
+            self.closes = True
+        if not self.buffer.reserve(field_length + text_length + 4):
+            raise MemoryError
+        self.buffer.append(start, field_length)
+        self.buffer.append(cython.cast(cython.p_const_uchar, b": "), 2)
+        self.buffer.append(text_start, text_length)
+        self.buffer.append(cython.cast(cython.p_const_uchar, b"\r\n"), 2)
+        return equals(start, 0, field_length, b"date", 4)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def append(self, data: object) -> cython.int:
+        """Append anything that is contiguous bytes; bytes themselves without a detour."""
+        view: cython.const[cython.uchar][::1]
+        is_copied: cython.bint
+        if not self.is_open:
+            self.check_open()
+        if type(data) is bytes:
+            is_copied = self.buffer.append(
+                cython.cast(cython.p_const_uchar, PyBytes_AS_STRING(data)), PyBytes_GET_SIZE(data)
+            )
+            if not is_copied:
+                raise MemoryError
+            return 0
+        if isinstance(data, str):
+            raise TypeError("a response takes bytes, not str: encode it first")
+        return self.append(bytes(memoryview(data)))
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def check_open(self) -> cython.int:
+        """Refuse writes that would land in another request's answer."""
+        if not self.is_open:
+            raise RuntimeError("this response belongs to a request whose handler has returned")
+        return 0
+
+
+@cython.final
+@cython.cclass
+class Worker:
+    """The thread that a handler runs on: its own listener, event loop, connections and state.
+
+    Args:
+        state: what `make_state()` returned on this thread; handlers may set it.
+        index: 0 for the first worker of a server.
+    """
+
+    def __cinit__(self) -> None:
+        self.is_draining = False
+
+    def __init__(self, state: object = None, index: int = 0) -> None:
+        self.state = state
+        self.index = index
+
+    def __repr__(self) -> str:
+        return f"<Worker {self.index}>"
+
+    @property
+    def draining(self) -> bool:
+        """Whether the server is shutting down: finish what is short, begin nothing long."""
+        return self.is_draining
+
+    def counters(self) -> Counters:
+        """What this worker has counted so far. Any thread, no lock."""
+        counts: cython.pointer[Counts] = cython.address(self.counts)
+        return Counters(
+            counts.accepted,
+            counts.open,
+            counts.requests,
+            counts.bytes_received,
+            counts.bytes_sent,
+            counts.responses[1],
+            counts.responses[2],
+            counts.responses[3],
+            counts.responses[4],
+            counts.responses[5],
+            counts.in_flight,
+            counts.parked,
+            counts.ticks,
+            counts.gil_held_ns,
+            counts.handler_since_ns,
+            {name: counts.limits[index] for index, name in enumerate(LIMIT_NAMES) if counts.limits[index]},
+        )

@@ -1,0 +1,1 @@
+"""Where backend, protocol and handler meet: the tick, its connections and its timers. Compiled only."""

@@ -1,0 +1,235 @@
+"""Taking connections in: a listener's limits, and what it does when connections, descriptors or memory run out."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import cython
+from cython.cimports.vanilla.backends.interface import LISTENERS_MAX
+from cython.cimports.vanilla.contract import LIMIT_ACCEPT, LIMIT_CONNECTIONS
+from cython.cimports.vanilla.engine.connections import FIRST_BYTE
+from cython.cimports.vanilla.engine.state import read_clock_ns
+from cython.cimports.vanilla.http1.reply import append_refusal
+from cython.cimports.vanilla.net.posix import (
+    ECONNABORTED,
+    EINTR,
+    EMFILE,
+    ENFILE,
+    ENOBUFS,
+    ENOMEM,
+    MSG_DONTWAIT,
+    MSG_NOSIGNAL,
+    close,
+    recv,
+    send,
+)
+
+from vanilla.limits import OFFSET_MAX
+
+STARVED_LOG_MS = 60_000  # between two lines of the log about it: descriptors come and go while a server starves
+STARVED_RETRY_MS = 100  # until accepting is tried again when descriptors or memory ran out
+REFUSALS_MAX = 64  # connections refused at once when a listener is full
+SCRATCH_BYTES = 1024  # of what a refused client sent is read before its connection closes
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def to_ms(seconds: object) -> cython.longlong:
+    """A limit in seconds as milliseconds, at least 1; None, off, as 0."""
+    return 0 if seconds is None else max(int(seconds * 1000), 1)
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def or_most(bound: object, most: cython.longlong) -> cython.longlong:
+    """A bound, or `most` where it is None, off."""
+    return most if bound is None else bound
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def add_listener(
+    state: State, number: cython.int, fd: cython.int, limits: object, connections_max: cython.int
+) -> cython.int:
+    """Accept from one listening socket, within its limits, once the engine runs."""
+    result: cython.int
+    if number >= LISTENERS_MAX:
+        raise ValueError(f"{number + 1} listeners: one worker takes {LISTENERS_MAX} at most")
+    set_bounds(state, number, limits)
+    state.allowances[number] = connections_max or 2**31 - 1
+    listener = socket.socket(fileno=fd)
+    try:
+        if listener.family in (socket.AF_INET, socket.AF_INET6):
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it
+    finally:
+        listener.detach()
+    result = state.backend.add_listener(fd, number)
+    if result < 0:
+        raise OSError(-result, f"listener {number}: {os.strerror(-result)}")
+    state.listener_count += 1
+    return 0
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def set_bounds(state: State, number: cython.int, limits: object) -> cython.int:
+    """Take over one listener's limits, in the engine's units."""
+    bounds: cython.pointer[Bounds] = cython.address(state.bounds[number])
+    # With all of these off, one message still has offsets of 31 bits.
+    bounds.target_bytes = min(or_most(limits.max_target_bytes, OFFSET_MAX), OFFSET_MAX // 4)
+    bounds.header_bytes = min(or_most(limits.max_header_bytes, OFFSET_MAX), OFFSET_MAX // 4)
+    bounds.header_count = or_most(limits.max_headers, OFFSET_MAX)
+    bounds.content_bytes = or_most(limits.max_body_bytes, OFFSET_MAX)
+    bounds.extension_bytes = or_most(limits.max_chunk_extension_bytes, OFFSET_MAX)
+    bounds.read_ms = to_ms(limits.read_timeout)
+    bounds.keepalive_ms = to_ms(limits.keepalive_timeout)
+    bounds.write_ms = to_ms(limits.write_timeout)
+    bounds.receive_rate = or_most(limits.min_receive_rate, 0)
+    bounds.send_rate = or_most(limits.min_send_rate, 0)
+    bounds.rate_grace_ms = to_ms(limits.rate_grace)
+    bounds.accept_ms = to_ms(limits.accept_timeout)
+    bounds.linger_ms = to_ms(limits.linger_timeout)
+    bounds.requests_max = min(or_most(limits.max_requests_per_connection, 2**32 - 1), 2**32 - 1)
+    bounds.pending_bytes = or_most(limits.max_pending_bytes, OFFSET_MAX)
+    bounds.is_full = bounds.is_starved = False
+    return 0
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def on_accepted(state: State, number: cython.int, fd: cython.int, peer: cython.pointer[PeerAddress]) -> cython.void:
+    """A connection came in, or could not."""
+    connection: cython.pointer[Connection]
+    bounds: cython.pointer[Bounds] = cython.address(state.bounds[number])
+    if fd < 0:
+        if fd == -EMFILE or fd == -ENFILE or fd == -ENOBUFS or fd == -ENOMEM:
+            note_starved(state, number)
+        return  # anything else befell that one connection while it waited: accept(2)
+    connection = state.table.take()
+    if connection is cython.NULL:
+        close(fd)
+        state.allowances[number] += 1
+        return
+    connection.channel.fd = fd
+    connection.peer = peer[0]
+    connection.listener = cython.cast(uint8_t, number)
+    bounds.is_starved = False
+    state.counts.accepted += 1
+    state.counts.open += 1
+    if state.backend.add(cython.address(connection.channel)) < 0:
+        state.close(connection)
+        return
+    state.set_deadline(connection, FIRST_BYTE, state.now_ms + bounds.read_ms if bounds.read_ms else 0)
+    if state.allowances[number] == 0:
+        note_full(state, number)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def note_starved(state: State, number: cython.int) -> cython.void:
+    """No descriptor or memory for a new connection: leave them in the backlog for a moment, and say so once."""
+    bounds: cython.pointer[Bounds] = cython.address(state.bounds[number])
+    state.backend.pause_listener(number)
+    if state.now_ms >= state.starved_log_ms:
+        state.starved_log_ms = state.now_ms + STARVED_LOG_MS
+        state.must_log_starved = state.has_notice = True
+    bounds.is_starved = True
+    state.wheel.remove(cython.address(state.housekeeping))
+    state.wheel.add(cython.address(state.housekeeping), state.now_ms + STARVED_RETRY_MS)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def note_full(state: State, number: cython.int) -> cython.void:
+    """The listener has as many connections as it may: further ones wait in the backlog, for a bounded time."""
+    bounds: cython.pointer[Bounds] = cython.address(state.bounds[number])
+    if bounds.is_full:
+        return
+    bounds.is_full = True
+    state.backend.pause_listener(number)
+    state.reached(LIMIT_CONNECTIONS)
+    if bounds.accept_ms:
+        bounds.refuses_ms = state.now_ms + bounds.accept_ms
+        if state.housekeeping.link is cython.NULL or state.housekeeping.due_ms > bounds.refuses_ms:
+            state.wheel.remove(cython.address(state.housekeeping))
+            state.wheel.add(cython.address(state.housekeeping), bounds.refuses_ms)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def keep_house(state: State) -> cython.void:
+    """What listeners wait for: descriptors that came free, and the time to refuse those who waited too long."""
+    number: cython.int
+    bounds: cython.pointer[Bounds]
+    next_ms: cython.longlong = 0
+    for number in range(state.listener_count):
+        bounds = cython.address(state.bounds[number])
+        if bounds.is_full and bounds.accept_ms:
+            if state.now_ms >= bounds.refuses_ms:
+                refuse_waiting(state, number)
+                bounds.refuses_ms = state.now_ms + bounds.accept_ms
+            next_ms = bounds.refuses_ms if next_ms == 0 else min(next_ms, bounds.refuses_ms)
+        elif bounds.is_starved and not state.has_stopped_accepting:
+            state.backend.resume_listener(number)
+    if next_ms:
+        state.wheel.add(cython.address(state.housekeeping), next_ms)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def refuse_waiting(state: State, number: cython.int) -> cython.void:
+    """Answer 503 to those in the backlog of a full listener, and close. What they sent is read first, so that the
+    close does not reset the connection under the answer.
+    """
+    count: cython.int
+    fd: cython.int
+    peer: PeerAddress
+    start: cython.Py_ssize_t = state.buffer.length
+    append_refusal(state.buffer, state.date, 503)
+    for count in range(REFUSALS_MAX):
+        fd = state.backend.accept(number, cython.address(peer))
+        if fd < 0:
+            break
+        if state.pool.make_room(SCRATCH_BYTES):
+            recv(
+                fd,
+                state.pool.current.bytes + state.pool.filled,
+                state.pool.current.size - state.pool.filled,
+                MSG_DONTWAIT,
+            )
+        send(fd, state.buffer.bytes + start, state.buffer.length - start, MSG_NOSIGNAL | MSG_DONTWAIT)
+        close(fd)
+        state.reached(LIMIT_ACCEPT)
+        state.counts.responses[5] += 1
+    state.buffer.length = start
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def stop_accepting(state: State) -> cython.void:
+    """Take what waits in the backlogs, for closing a listener resets it; idle connections go after one more tick,
+    which brings what their clients had already sent.
+    """
+    number: cython.int
+    fd: cython.int
+    peer: PeerAddress
+    state.has_stopped_accepting = True
+    state.cut_ms = read_clock_ns() // 1_000_000 + state.grace_ms
+    for number in range(state.listener_count):
+        while state.allowances[number] > 0:
+            fd = state.backend.accept(number, cython.address(peer))
+            if fd == -ECONNABORTED or fd == -EINTR:
+                continue
+            if fd < 0:
+                break
+            state.allowances[number] -= 1
+            on_accepted(state, number, fd, cython.address(peer))
+        state.backend.close_listener(number)
+    state.backend.wake()

@@ -1,0 +1,10 @@
+from vanilla.engine.connections cimport Connection
+from vanilla.engine.state cimport Bounds, Burst, State
+
+cdef long long DRAIN_LINGER_MS
+
+cdef void go_on_listed(State state) noexcept nogil
+cdef void finish_burst(State state, Burst *burst) noexcept nogil
+cdef void flush(State state, int until) noexcept nogil
+cdef void send_burst(State state, Burst *burst) noexcept nogil
+cdef void on_writable(State state, Connection *connection) noexcept nogil

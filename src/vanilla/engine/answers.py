@@ -1,0 +1,181 @@
+"""Phase 3: sending what was answered, keeping what the kernel does not take, and what becomes of the connection then.
+
+RFC 9112 sections 9.3 (persistence) and 9.6 (closing).
+"""
+
+from __future__ import annotations
+
+import cython
+from cython.cimports.libc.stdlib import free
+from cython.cimports.vanilla.engine.connections import ANSWERING, IDLE, LINGER, Waiting, append_unsent, count_unsent
+from cython.cimports.vanilla.engine.state import read_clock_ns
+from cython.cimports.vanilla.http1.reply import append_interim_continue, append_refusal
+
+DRAIN_LINGER_MS = 500  # for a client to read its last answer and close, once the server shuts down
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def finish_burst(state: State, burst: cython.pointer[Burst]) -> cython.void:
+    """Add the server's own word behind the answers to the requests: a refusal, or the prompt for content."""
+    if burst.connection.channel.generation != burst.generation:
+        burst.trailing = 0
+    if burst.trailing == 100:
+        append_interim_continue(state.buffer)
+        state.counts.responses[1] += 1
+    elif burst.trailing:
+        append_refusal(state.buffer, state.date, burst.trailing)
+        state.counts.responses[burst.trailing // 100] += 1
+    burst.end = state.buffer.length
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def flush(state: State, until: cython.int) -> cython.void:
+    """Send what the bursts before `until` were answered, and let their connections go on."""
+    burst: cython.pointer[Burst]
+    while state.flushed_count < until:
+        burst = cython.address(state.bursts[state.flushed_count])
+        state.flushed_count += 1
+        send_burst(state, burst)
+        state.counts.in_flight -= burst.count
+        if burst.connection.channel.generation == burst.generation and count_unsent(burst.connection) == 0:
+            after_answers(state, burst.connection)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def send_burst(state: State, burst: cython.pointer[Burst]) -> cython.void:
+    """Send one burst's answers behind what is unsent already, in one call; keep what the kernel does not take."""
+    connection: cython.pointer[Connection] = burst.connection
+    source: cython.p_const_uchar = state.buffer.bytes + burst.start
+    length: cython.Py_ssize_t = burst.end - burst.start
+    sent: cython.Py_ssize_t = 0
+    if length == 0 or connection.channel.generation != burst.generation:
+        return
+    if count_unsent(connection) == 0:
+        sent = state.backend.send(cython.address(connection.channel), source, length)
+        if sent < 0:
+            state.close(connection)
+            return
+        state.counts.bytes_sent += sent
+        if sent == length:
+            if state.is_timed:
+                connection.taken_ns = read_clock_ns()
+            return
+        state.backend.pause(cython.address(connection.channel))
+    if not append_unsent(connection, source + sent, length - sent):
+        state.close(connection)
+        return
+    state.await_drained(connection)
+    state.note_busy(connection)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def on_writable(state: State, connection: cython.pointer[Connection]) -> cython.void:
+    """There is room for what is unsent."""
+    sent: cython.Py_ssize_t
+    if count_unsent(connection) == 0:
+        return
+    sent = state.backend.send(
+        cython.address(connection.channel),
+        connection.unsent + connection.unsent_start,
+        count_unsent(connection),
+    )
+    if sent < 0:
+        state.close(connection)
+        return
+    state.counts.bytes_sent += sent
+    connection.unsent_start += sent
+    connection.moved += sent
+    if count_unsent(connection) > 0:
+        state.await_drained(connection)
+        return
+    free(connection.unsent)
+    connection.unsent = cython.NULL
+    connection.unsent_start = connection.unsent_end = connection.unsent_size = 0
+    if state.is_timed:
+        connection.taken_ns = read_clock_ns()
+        state.has_notice = True
+    after_answers(state, connection)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def after_answers(state: State, connection: cython.pointer[Connection]) -> cython.void:
+    """The kernel has taken all that is owed so far: go on with what waits, close, or wait for the next request."""
+    bounds: cython.pointer[Bounds] = cython.address(state.bounds[connection.listener])
+    if connection.waiting is not cython.NULL:
+        state.list_connection(connection)
+        connection.deadline = ANSWERING
+        connection.due_ms = 0
+        state.note_busy(connection)
+        return
+    if connection.closes:
+        finish_close(state, connection)
+        return
+    if connection.is_ended:
+        state.close(connection)
+        return
+    if connection.channel.is_paused:
+        state.backend.resume(cython.address(connection.channel))
+    if connection.held is cython.NULL:
+        state.set_deadline(connection, IDLE, state.now_ms + bounds.keepalive_ms if bounds.keepalive_ms else 0)
+    else:
+        state.await_arrival(connection)
+    state.note_busy(connection)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def finish_close(state: State, connection: cython.pointer[Connection]) -> cython.void:
+    """All was sent. Where the client may still be sending, shut our side and drop its bytes for a while: closing
+    with input unread resets the connection, and the client may lose the answer (RFC 9112 section 9.6).
+    """
+    linger_ms: cython.longlong = state.bounds[connection.listener].linger_ms
+    if not connection.lingers or connection.is_ended or linger_ms == 0:
+        state.close(connection)
+        return
+    if state.worker.is_draining:
+        linger_ms = min(linger_ms, DRAIN_LINGER_MS)
+    connection.has_shut = True
+    state.backend.shut_writing(cython.address(connection.channel))
+    state.set_deadline(connection, LINGER, state.now_ms + linger_ms)
+    if connection.channel.is_paused:
+        state.backend.resume(cython.address(connection.channel))
+    state.note_busy(connection)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def go_on_listed(state: State) -> cython.void:
+    """Queue the requests of connections whose earlier answers have been taken: no event will announce them."""
+    index: cython.int
+    position: cython.int
+    first: cython.int
+    connection: cython.pointer[Connection]
+    waiting: cython.pointer[Waiting]
+    for index in range(state.listed_count):
+        connection = state.listed[index]
+        if not connection.is_listed or connection.channel.fd < 0:
+            continue
+        connection.is_listed = False
+        waiting = connection.waiting
+        connection.waiting = cython.NULL
+        first = state.framed_count
+        state.reserve_framed(waiting.count)
+        for position in range(waiting.count):
+            state.framed[first + position] = waiting.framed[position]
+        state.framed_count += waiting.count
+        state.push_burst(connection, waiting.slab, first, waiting.trailing)
+        state.borrow(waiting.slab)
+        free(waiting)
+    state.listed_count = 0

@@ -1,0 +1,430 @@
+"""From received bytes to framed requests: each connection's part of phase 1. RFC 9112 sections 2, 6 and 9.
+
+A connection has bytes of its own only while a message has not fully arrived: the message then stands at the start of
+its `held` slab. Content of a known length is received where it belongs; chunked content is decoded in place.
+"""
+
+from __future__ import annotations
+
+import cython
+from cython.cimports.libc.string import memchr, memcpy
+from cython.cimports.vanilla.buffers import grow_slab, new_slab
+from cython.cimports.vanilla.contract import (
+    LIMIT_BODY,
+    LIMIT_EXTENSION,
+    LIMIT_HEADER_BYTES,
+    LIMIT_HEADERS,
+    LIMIT_KEEPALIVE,
+    LIMIT_LINGER,
+    LIMIT_READ,
+    LIMIT_RECEIVE_RATE,
+    LIMIT_REQUESTS,
+    LIMIT_SEND_RATE,
+    LIMIT_TARGET,
+    LIMIT_WRITE,
+)
+from cython.cimports.vanilla.engine.connections import (
+    ANSWERING,
+    CONTENT,
+    CONTENT_RATE,
+    DRAINED_RATE,
+    FIRST_BYTE,
+    HEAD,
+    IDLE,
+    IN_CHUNKED_CONTENT,
+    IN_HEAD,
+    IN_SIZED_CONTENT,
+    LINGER,
+    WHOLE_CHUNKED,
+    count_unsent,
+)
+from cython.cimports.vanilla.engine.state import connection_of
+from cython.cimports.vanilla.http1.body import begin_chunked, decode_chunked
+from cython.cimports.vanilla.http1.head import CR, LF, parse_head
+from cython.cimports.vanilla.net.posix import c_assert
+
+HELD_HEAD_BYTES = 1024  # first room for a head that arrives in pieces; it doubles as needed
+HELD_CONTENT_BYTES = 64 * 1024  # first room for content: a client that only declares much gets no more
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def on_received(state: State, completion: cython.pointer[Completion]) -> cython.void:
+    """Bytes, the end, or an error from one connection."""
+    connection: cython.pointer[Connection] = connection_of(completion.channel)
+    burst_count: cython.int = state.burst_count
+    if completion.result < 0:
+        state.close(connection)
+        return
+    state.counts.bytes_received += completion.result
+    connection.is_ended |= completion.is_end
+    if connection.has_shut:
+        if completion.is_end:
+            state.close(connection)
+        return
+    if completion.result > 0 and not connection.closes:
+        arrive(state, connection, completion.slab, completion.start, completion.result)
+    if connection.is_ended and connection.channel.fd >= 0 and state.burst_count == burst_count:
+        if count_unsent(connection) == 0 and connection.waiting is cython.NULL:
+            state.close(connection)  # nothing is owed, and what has not fully arrived never will
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def arrive(
+    state: State, connection: cython.pointer[Connection], slab: cython.pointer[Slab], start: cython.int, length: cython.int
+) -> cython.void:
+    """New bytes: frame what is complete. `slab` is NULL where they were received into the held message itself."""
+    if connection.held is cython.NULL:
+        frame(state, connection, slab, start, start + length)
+    else:
+        arrive_held(state, connection, slab, start, length)
+    state.note_busy(connection)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def arrive_held(
+    state: State, connection: cython.pointer[Connection], slab: cython.pointer[Slab], start: cython.int, length: cython.int
+) -> cython.void:
+    """New bytes of a message that is held: frame it once it is whole, or once that is worth a try."""
+    before: cython.int = connection.held_end
+    result: cython.Py_ssize_t
+    if slab is not cython.NULL:
+        if not grow_held(state, connection, before + length):
+            state.close(connection)
+            return
+        memcpy(connection.held.bytes + before, slab.bytes + start, length)
+    connection.held_end = before + length
+    connection.moved += length
+    if connection.arrival == IN_HEAD:
+        # Without a line end the head is not over: it is parsed again only when it has doubled, to apply the limits.
+        if memchr(connection.held.bytes + before, 10, length) is cython.NULL:
+            if connection.held_end < connection.searched * 2:
+                return
+        connection.searched = connection.held_end
+    elif connection.arrival == IN_SIZED_CONTENT:
+        if connection.held_end < connection.needed:
+            aim_receive(state, connection)
+            state.await_arrival(connection)
+            return
+        connection.channel.target_room = 0
+    elif connection.arrival == IN_CHUNKED_CONTENT:
+        result = resume_chunked(state, connection)
+        if result == -1:
+            state.await_arrival(connection)
+            return
+        if result < 0:
+            note_refused(state, cython.cast(cython.int, -result), cython.address(state.bounds[connection.listener]))
+            refuse(state, connection, cython.cast(cython.int, -result))
+            return
+        connection.arrival = WHOLE_CHUNKED
+    frame(state, connection, connection.held, 0, connection.held_end)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def frame(
+    state: State, connection: cython.pointer[Connection], slab: cython.pointer[Slab], at: cython.int, end: cython.int
+) -> cython.void:
+    """Queue every complete request in slab[at:end] as one burst; hold the message that is not complete."""
+    held: cython.pointer[Slab] = connection.held
+    first: cython.int = state.framed_count
+    trailing: cython.int = 0
+    result: cython.Py_ssize_t
+    while at < end and not connection.closes:
+        if end - at == 2 and slab.bytes[at] == CR and connection.request_count > 0 and not connection.has_skipped_line:
+            if slab.bytes[at + 1] == LF:  # old clients send it after content: the connection stays idle
+                connection.has_skipped_line = True
+                break
+        result = frame_message(state, connection, slab, at, end, cython.address(trailing))
+        if result >= 0:
+            at = cython.cast(cython.int, result)
+            connection.arrival = IN_HEAD
+            connection.deadline = ANSWERING
+            connection.due_ms = 0
+        elif result == -1:
+            if not hold(state, connection, slab, at, end):
+                state.counts.in_flight -= state.framed_count - first
+                state.framed_count = first
+                state.close(connection)
+                return
+            held = cython.NULL
+            break
+        else:
+            trailing = cython.cast(cython.int, -result)
+            note_refused(state, trailing, cython.address(state.bounds[connection.listener]))
+            connection.closes = connection.lingers = True
+            connection.deadline = ANSWERING
+            connection.due_ms = 0
+    if held is not cython.NULL:
+        state.borrow(held)
+        connection.held = cython.NULL
+        connection.channel.target_room = 0
+    if connection.closes:
+        connection.lingers |= at < end
+    if state.framed_count > first or trailing:
+        state.push_burst(connection, slab, first, trailing)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def frame_message(
+    state: State,
+    connection: cython.pointer[Connection],
+    slab: cython.pointer[Slab],
+    at: cython.int,
+    end: cython.int,
+    trailing: cython.p_int,
+) -> cython.Py_ssize_t:
+    """Frame the message at `at`: the offset one past it, -1 while it is not complete, or the negated status.
+
+    `trailing` becomes 100 when the client waits to be asked for its content (RFC 9110 section 10.1.1).
+    """
+    bounds: cython.pointer[Bounds] = cython.address(state.bounds[connection.listener])
+    content_end: cython.Py_ssize_t
+    message_end: cython.Py_ssize_t
+    state.chunked.extension_bytes = 0  # note_refused reads it, whatever it is that is refused
+    content_start: cython.Py_ssize_t = parse_head(
+        state.head, slab.bytes, at, end, bounds.target_bytes, bounds.header_bytes, bounds.header_count
+    )
+    if content_start >= 0 or content_start == -1:
+        if connection.has_skipped_line and slab.bytes[at] == CR:
+            return -400
+    if content_start < 0:
+        return content_start
+    connection.has_skipped_line = False
+    message_end = content_end = content_start
+    if connection.arrival == WHOLE_CHUNKED:
+        c_assert(state.head.is_chunked)
+        content_end = connection.decoded_end
+        message_end = connection.chunk_at
+    elif state.head.is_chunked:
+        begin_chunked(
+            state.chunked, content_start, bounds.content_bytes, bounds.extension_bytes, bounds.header_bytes
+        )
+        message_end = decode_chunked(state.chunked, slab.bytes, content_start, end)
+        if message_end == -1:
+            connection.arrival = IN_CHUNKED_CONTENT
+            save_chunked(state, connection, at)
+            if state.head.expects_continue and content_start == end:
+                trailing[0] = 100
+        if message_end < 0:
+            return message_end
+        content_end = state.chunked.decoded_end
+    elif state.head.content_length > 0:
+        if state.head.content_length > bounds.content_bytes:
+            return -413
+        if end - content_start < state.head.content_length:
+            connection.arrival = IN_SIZED_CONTENT
+            connection.needed = content_start - at + state.head.content_length
+            connection.content_start = cython.cast(cython.int, content_start - at)
+            if state.head.expects_continue and content_start == end:
+                trailing[0] = 100
+            return -1
+        message_end = content_end = content_start + state.head.content_length
+    push_framed(state, connection, slab, content_start, content_end)
+    return message_end
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def push_framed(
+    state: State,
+    connection: cython.pointer[Connection],
+    slab: cython.pointer[Slab],
+    content_start: cython.Py_ssize_t,
+    content_end: cython.Py_ssize_t,
+) -> cython.void:
+    """Queue the message whose head was just parsed, and decide whether it is the connection's last."""
+    framed: cython.pointer[Framed] = state.reserve_framed(1)
+    state.framed_count += 1
+    framed.slab = slab
+    framed.start = cython.cast(cython.int, state.head.start)
+    framed.method_end = cython.cast(cython.int, state.head.method_end)
+    framed.target_start = cython.cast(cython.int, state.head.target_start)
+    framed.target_end = cython.cast(cython.int, state.head.target_end)
+    framed.fields_start = cython.cast(cython.int, state.head.fields_start)
+    framed.fields_end = cython.cast(cython.int, state.head.fields_end)
+    framed.content_start = cython.cast(cython.int, content_start)
+    framed.content_end = cython.cast(cython.int, content_end)
+    framed.version = state.head.version
+    framed.is_head = state.head.is_head
+    framed.received_ns = state.received_ns
+    framed.is_last = not state.head.keeps_alive
+    framed.lingers = False
+    state.counts.in_flight += 1
+    connection.request_count += 1
+    if state.head.keeps_alive and connection.request_count >= state.bounds[connection.listener].requests_max:
+        state.reached(LIMIT_REQUESTS)
+        framed.is_last = framed.lingers = True
+    if framed.is_last:
+        connection.closes = True
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def hold(
+    state: State, connection: cython.pointer[Connection], slab: cython.pointer[Slab], at: cython.int, end: cython.int
+) -> cython.bint:
+    """Keep slab[at:end], the beginning of a message, until the rest arrives; False when there is no memory.
+
+    Where it begins the slab that is held already, it stays there.
+    """
+    length: cython.Py_ssize_t = end - at
+    size: cython.Py_ssize_t
+    held: cython.pointer[Slab]
+    if connection.arrival == IN_CHUNKED_CONTENT:
+        length = connection.decoded_end
+    if slab != connection.held or at > 0:
+        size = max(length * 2, HELD_HEAD_BYTES if connection.arrival == IN_HEAD else HELD_CONTENT_BYTES)
+        if connection.arrival == IN_SIZED_CONTENT:
+            size = min(size, connection.needed)
+        held = new_slab(size)
+        if held is cython.NULL:
+            return False
+        memcpy(held.bytes, slab.bytes + at, length)
+        if connection.held is not cython.NULL:
+            state.borrow(connection.held)
+        connection.held = held
+    connection.held_end = connection.searched = cython.cast(cython.int, length)
+    aim_receive(state, connection)
+    state.await_arrival(connection)
+    return connection.held is not cython.NULL
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def grow_held(state: State, connection: cython.pointer[Connection], size: cython.Py_ssize_t) -> cython.bint:
+    """Have room for `size` bytes in the held slab, which no request looks into yet; False when there is no memory."""
+    grown: cython.pointer[Slab]
+    if connection.held.size < size:
+        grown = grow_slab(connection.held, max(size, connection.held.size * 2))
+        if grown is cython.NULL:
+            return False
+        connection.held = grown
+    return True
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def aim_receive(state: State, connection: cython.pointer[Connection]) -> cython.void:
+    """Have content of a known length received where it belongs; anything else comes through the shared slabs."""
+    connection.channel.target_room = 0
+    if connection.arrival != IN_SIZED_CONTENT:
+        return
+    if connection.held_end == connection.held.size and connection.held_end < connection.needed:
+        size: cython.Py_ssize_t = min(connection.needed, connection.held.size * 2)
+        if not grow_held(state, connection, size):
+            return  # the shared slabs serve, and arrive_held tries again
+    connection.channel.target = connection.held.bytes + connection.held_end
+    connection.channel.target_room = min(connection.needed, connection.held.size) - connection.held_end
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def save_chunked(state: State, connection: cython.pointer[Connection], at: cython.int) -> cython.void:
+    """Remember how far the chunked content of the message at `at` is decoded; all that came has been consumed."""
+    connection.chunk_state = state.chunked.state
+    connection.needed = state.chunked.unread
+    connection.content_start = cython.cast(cython.int, state.chunked.content_start - at)
+    connection.decoded_end = cython.cast(cython.int, state.chunked.decoded_end - at)
+    connection.extension_bytes = cython.cast(cython.int, state.chunked.extension_bytes)
+    connection.trailer_bytes = cython.cast(cython.int, state.chunked.trailer_bytes)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def resume_chunked(state: State, connection: cython.pointer[Connection]) -> cython.Py_ssize_t:
+    """Decode what was appended to the held message: decode_chunked's result."""
+    bounds: cython.pointer[Bounds] = cython.address(state.bounds[connection.listener])
+    result: cython.Py_ssize_t
+    begin_chunked(
+        state.chunked,
+        connection.content_start,
+        bounds.content_bytes,
+        bounds.extension_bytes,
+        bounds.header_bytes,
+    )
+    state.chunked.state = connection.chunk_state
+    state.chunked.unread = connection.needed
+    state.chunked.decoded_end = connection.decoded_end
+    state.chunked.extension_bytes = connection.extension_bytes
+    state.chunked.trailer_bytes = connection.trailer_bytes
+    result = decode_chunked(
+        state.chunked, connection.held.bytes, connection.decoded_end, connection.held_end
+    )
+    save_chunked(state, connection, 0)
+    if result == -1:
+        connection.held_end = connection.decoded_end
+    else:
+        connection.chunk_at = cython.cast(cython.int, result)
+    return result
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def note_refused(state: State, status: cython.int, bounds: cython.pointer[Bounds]) -> cython.void:
+    """Count which limit a refusal stands for, if any."""
+    if status == 414:
+        state.reached(LIMIT_TARGET)
+    elif status == 413:
+        state.reached(LIMIT_BODY)
+    elif status == 431:
+        state.reached(LIMIT_HEADERS if state.head.field_count > bounds.header_count else LIMIT_HEADER_BYTES)
+    elif status == 400 and state.chunked.extension_bytes > bounds.extension_bytes:
+        state.reached(LIMIT_EXTENSION)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def refuse(state: State, connection: cython.pointer[Connection], status: cython.int) -> cython.void:
+    """Give up on the message that is held: answer `status` after what is owed, then close."""
+    connection.closes = connection.lingers = True
+    connection.channel.target_room = 0
+    if connection.held is not cython.NULL:
+        state.borrow(connection.held)
+        connection.held = cython.NULL
+    connection.due_ms = 0
+    connection.deadline = ANSWERING
+    state.push_burst(connection, cython.NULL, state.framed_count, status)
+    state.note_busy(connection)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def on_due(state: State, connection: cython.pointer[Connection]) -> cython.void:
+    """A connection's timer came due; its deadline may have moved since it was set."""
+    deadline: cython.int = connection.deadline
+    if connection.due_ms == 0:
+        return
+    if connection.due_ms > state.now_ms:
+        state.wheel.add(cython.address(connection.timer), connection.due_ms)
+        return
+    if deadline == HEAD or deadline == CONTENT or deadline == CONTENT_RATE:
+        state.reached(LIMIT_RECEIVE_RATE if deadline == CONTENT_RATE else LIMIT_READ)
+        refuse(state, connection, 408)
+        return
+    if deadline == IDLE:
+        state.reached(LIMIT_KEEPALIVE)
+    elif deadline == FIRST_BYTE:
+        state.reached(LIMIT_READ)
+    elif deadline == LINGER:
+        state.reached(LIMIT_LINGER)
+    else:
+        state.reached(LIMIT_SEND_RATE if deadline == DRAINED_RATE else LIMIT_WRITE)
+    state.close(connection)

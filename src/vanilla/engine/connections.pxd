@@ -1,0 +1,89 @@
+from libc.stdint cimport uint8_t
+from libc.stdlib cimport calloc, free, malloc, realloc
+
+from vanilla.backends.interface cimport Channel
+from vanilla.buffers cimport Slab, release
+from vanilla.contract cimport Framed
+from vanilla.engine.timers cimport TimerNode
+from vanilla.net.posix cimport PeerAddress
+
+# Requests of one burst that wait until their connection's earlier answers are taken. All look into one slab.
+ctypedef struct Waiting:
+    Slab *slab
+    int count
+    int trailing
+    Framed framed[1]
+
+# How far a message that has not fully arrived is: it stands at the start of `held`.
+cdef enum Arrival:
+    IN_HEAD
+    IN_SIZED_CONTENT
+    IN_CHUNKED_CONTENT
+    WHOLE_CHUNKED
+
+cdef enum Deadline:
+    ANSWERING
+    FIRST_BYTE
+    IDLE
+    HEAD
+    CONTENT
+    CONTENT_RATE
+    DRAINED
+    DRAINED_RATE
+    LINGER
+
+# One open connection. `timer` is first, so that a node that came due is its connection's address.
+ctypedef struct Connection:
+    TimerNode timer
+    Channel channel
+    PeerAddress peer
+    uint8_t listener
+    uint8_t arrival
+    uint8_t deadline
+    bint closes          # nothing more is read from it: it closes once its answers are taken
+    bint lingers         # ... and with input perhaps unread
+    bint has_shut        # all was sent and the writing side is shut: input is dropped until its end
+    bint is_ended        # the peer has shut its writing side
+    bint is_busy         # a message or an answer is under way: counted as in flight
+    bint has_skipped_line  # the one empty line that may stand before a request has come
+    bint is_listed       # it stands on the list of those that go on without the backend
+    unsigned int request_count
+    long long due_ms
+    long long began_ms   # when the content began to arrive, or the answer to be blocked
+    long long moved      # bytes received or sent since then
+    Slab *held
+    int held_end
+    int searched
+    int chunk_state
+    int chunk_at         # the next byte of the body to decode
+    int content_start
+    int decoded_end
+    int extension_bytes
+    int trailer_bytes
+    long long taken_ns   # when the kernel had taken the last answer; kept only where somebody asks for timestamps
+    long long needed     # the whole message is this long; or the unread bytes of the present chunk
+    Waiting *waiting
+    unsigned char *unsent
+    Py_ssize_t unsent_start
+    Py_ssize_t unsent_end
+    Py_ssize_t unsent_size
+    Connection *next     # in the list of free records, or of those to be freed after this tick
+
+cdef int CHUNK_CONNECTIONS
+
+cdef class ConnectionTable:
+    cdef Connection **chunks
+    cdef int chunk_count
+    cdef Connection *unused
+    cdef Connection *left
+
+    cdef Connection *take(self) noexcept nogil
+    cdef void give_back(self, Connection *connection) noexcept nogil
+    cdef void recycle(self) noexcept nogil
+    cdef Connection *at(self, int index) noexcept nogil
+    cdef int size(self) noexcept nogil
+
+cdef void drop_buffers(Connection *connection) noexcept nogil
+cdef Waiting *new_waiting(Slab *slab, Framed *framed, int count, int trailing) noexcept nogil
+cdef bint append_unsent(Connection *connection, const unsigned char *source, Py_ssize_t length) noexcept nogil
+cdef Py_ssize_t count_unsent(Connection *connection) noexcept nogil

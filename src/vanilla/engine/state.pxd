@@ -1,0 +1,97 @@
+from libc.stdint cimport uint8_t
+
+from vanilla.backends.interface cimport Backend, Channel, Completion
+from vanilla.buffers cimport ResponseBuffer, Slab, SlabPool
+from vanilla.contract cimport Counts, Framed, Worker
+from vanilla.engine.connections cimport Connection, ConnectionTable
+from vanilla.engine.timers cimport TimerNode, TimerWheel
+from vanilla.http1.body cimport Chunked
+from vanilla.http1.head cimport Head
+from vanilla.http1.reply cimport DateLine
+
+# The limits of one listener in the engine's units, and how full it is. A time of 0 is off.
+ctypedef struct Bounds:
+    Py_ssize_t target_bytes
+    Py_ssize_t header_bytes
+    Py_ssize_t header_count
+    Py_ssize_t content_bytes
+    Py_ssize_t extension_bytes
+    long long read_ms
+    long long keepalive_ms
+    long long write_ms
+    long long receive_rate
+    long long send_rate
+    long long rate_grace_ms
+    long long accept_ms
+    long long linger_ms
+    unsigned int requests_max
+    Py_ssize_t pending_bytes
+    bint is_full
+    bint is_starved
+    long long refuses_ms
+
+# What one connection brought in this tick: framed requests [first, first + count), then perhaps the server's own word.
+ctypedef struct Burst:
+    Connection *connection
+    unsigned int generation
+    Slab *slab
+    int first
+    int count
+    int trailing      # 100 prompts for content, any other status refuses; 0 is nothing
+    Py_ssize_t start
+    Py_ssize_t end
+
+cdef class State:
+    cdef Worker worker
+    cdef Counts *counts
+    cdef Backend backend
+    cdef int *allowances
+    cdef SlabPool pool
+    cdef ConnectionTable table
+    cdef TimerWheel wheel
+    cdef TimerNode housekeeping
+    cdef ResponseBuffer buffer
+    cdef DateLine date
+    cdef Head head
+    cdef Chunked chunked
+
+    cdef Bounds bounds[64]
+    cdef int listener_count
+    cdef Burst *bursts
+    cdef int burst_count
+    cdef int burst_size
+    cdef int flushed_count
+    cdef Framed *framed
+    cdef int framed_count
+    cdef int framed_size
+    cdef Connection **listed
+    cdef int listed_count
+    cdef int listed_size
+    cdef Slab **borrowed
+    cdef int borrowed_count
+    cdef int borrowed_size
+
+    cdef long long now_ms
+    cdef long long received_ns
+    cdef long long grace_ms
+    cdef long long cut_ms
+    cdef bint has_stopped_accepting
+    cdef bint is_timed
+    cdef bint has_notice
+    cdef bint must_log_starved
+    cdef long long starved_log_ms
+
+    cdef Framed *reserve_framed(self, int count) noexcept nogil
+    cdef void push_burst(self, Connection *connection, Slab *slab, int first, int trailing) noexcept nogil
+    cdef void list_connection(self, Connection *connection) noexcept nogil
+    cdef void borrow(self, Slab *slab) noexcept nogil
+    cdef void set_deadline(self, Connection *connection, int deadline, long long due_ms) noexcept nogil
+    cdef void await_arrival(self, Connection *connection) noexcept nogil
+    cdef void await_drained(self, Connection *connection) noexcept nogil
+    cdef void reached(self, int limit) noexcept nogil
+    cdef void note_busy(self, Connection *connection) noexcept nogil
+    cdef void close(self, Connection *connection) noexcept nogil
+    cdef void end_tick(self) noexcept nogil
+
+cdef long long read_clock_ns() noexcept nogil
+cdef Connection *connection_of(Channel *channel) noexcept nogil

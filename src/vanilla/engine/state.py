@@ -1,0 +1,257 @@
+"""What the phases of a tick share: one worker's buffers, queues, deadlines and counts.
+
+The phases are functions over a `State`, one room each: `accepting` and `arrivals` before the handler, `answers` after it.
+"""
+
+from __future__ import annotations
+
+import cython
+from cython.cimports.libc.stdlib import abort, free, realloc
+from cython.cimports.vanilla.buffers import release
+from cython.cimports.vanilla.engine.connections import (
+    CONTENT,
+    CONTENT_RATE,
+    DRAINED,
+    DRAINED_RATE,
+    HEAD,
+    IN_HEAD,
+    count_unsent,
+)
+from cython.cimports.vanilla.net.posix import CLOCK_MONOTONIC, c_assert, clock_gettime, timespec
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def read_clock_ns() -> cython.longlong:
+    """CLOCK_MONOTONIC in nanoseconds, the clock of time.monotonic_ns()."""
+    now: timespec
+    clock_gettime(CLOCK_MONOTONIC, cython.address(now))
+    return cython.cast(cython.longlong, now.tv_sec) * 1_000_000_000 + now.tv_nsec
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def connection_of(channel: cython.pointer[Channel]) -> cython.pointer[Connection]:
+    """The record that the channel is part of: it stands right behind the timer."""
+    return cython.cast(
+        cython.pointer[Connection], cython.cast(cython.p_char, channel) - cython.sizeof(TimerNode)
+    )
+
+
+@cython.cclass
+class State:
+    """One worker's part of the engine. Its thread alone touches it, but for the counts and the command."""
+
+    def __cinit__(self, *_: object, **__: object) -> None:
+        self.bursts = cython.NULL
+        self.framed = cython.NULL
+        self.listed = cython.NULL
+        self.borrowed = cython.NULL
+        self.housekeeping.link = cython.NULL
+        self.pool = SlabPool()
+        self.table = ConnectionTable()
+        self.wheel = TimerWheel()
+        self.buffer = ResponseBuffer()
+        self.date = DateLine()
+        self.head = Head()
+        self.chunked = Chunked()
+
+    def __dealloc__(self) -> None:
+        free(self.bursts)
+        free(self.framed)
+        free(self.listed)
+        free(self.borrowed)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def reserve_framed(self, count: cython.int) -> cython.pointer[Framed]:
+        """Room for `count` more framed requests at the end of their queue; the caller fills and counts them."""
+        if self.framed_size - self.framed_count < count:
+            self.framed_size = max(self.framed_size * 2, self.framed_count + count, 256)
+            self.framed = cython.cast(
+                cython.pointer[Framed], realloc(self.framed, self.framed_size * cython.sizeof(Framed))
+            )
+            if self.framed is cython.NULL:
+                abort()
+        return cython.address(self.framed[self.framed_count])
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def reached(self, limit: cython.int) -> cython.void:
+        """A client has reached a limit."""
+        self.counts.limits[limit] += 1
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def push_burst(
+        self,
+        connection: cython.pointer[Connection],
+        slab: cython.pointer[Slab],
+        first: cython.int,
+        trailing: cython.int,
+    ) -> cython.void:
+        """Queue what is to be answered on this connection in this tick."""
+        burst: cython.pointer[Burst]
+        if self.burst_count == self.burst_size:
+            self.burst_size = max(self.burst_size * 2, 256)
+            self.bursts = cython.cast(
+                cython.pointer[Burst], realloc(self.bursts, self.burst_size * cython.sizeof(Burst))
+            )
+            if self.bursts is cython.NULL:
+                abort()
+        burst = cython.address(self.bursts[self.burst_count])
+        self.burst_count += 1
+        burst.connection = connection
+        burst.generation = connection.channel.generation
+        burst.slab = slab
+        burst.first = first
+        burst.count = self.framed_count - first
+        burst.trailing = trailing
+        burst.start = burst.end = 0
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def borrow(self, slab: cython.pointer[Slab]) -> cython.void:
+        """Take over a claim on a slab that requests of this tick may look into, until the tick is over."""
+        if self.borrowed_count == self.borrowed_size:
+            self.borrowed_size = max(self.borrowed_size * 2, 64)
+            self.borrowed = cython.cast(
+                cython.pointer[cython.pointer[Slab]],
+                realloc(self.borrowed, self.borrowed_size * cython.sizeof(cython.pointer[Slab])),
+            )
+            if self.borrowed is cython.NULL:
+                abort()
+        self.borrowed[self.borrowed_count] = slab
+        self.borrowed_count += 1
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def list_connection(self, connection: cython.pointer[Connection]) -> cython.void:
+        """Go on with the connection's waiting requests in the next tick."""
+        if connection.is_listed:
+            return
+        if self.listed_count == self.listed_size:
+            self.listed_size = max(self.listed_size * 2, 64)
+            self.listed = cython.cast(
+                cython.pointer[cython.pointer[Connection]],
+                realloc(self.listed, self.listed_size * cython.sizeof(cython.pointer[Connection])),
+            )
+            if self.listed is cython.NULL:
+                abort()
+        connection.is_listed = True
+        self.listed[self.listed_count] = connection
+        self.listed_count += 1
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def note_busy(self, connection: cython.pointer[Connection]) -> cython.void:
+        """Count the connection as in flight while a message is arriving or an answer is unsent."""
+        is_busy: cython.bint = connection.held is not cython.NULL or count_unsent(connection) > 0
+        if is_busy != connection.is_busy:
+            connection.is_busy = is_busy
+            self.counts.in_flight += 1 if is_busy else -1
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def close(self, connection: cython.pointer[Connection]) -> cython.void:
+        """Close the connection now, and let another one in where its listener was full."""
+        number: cython.int = connection.listener
+        bounds: cython.pointer[Bounds] = cython.address(self.bounds[number])
+        c_assert(connection.channel.fd >= 0)
+        self.wheel.remove(cython.address(connection.timer))
+        self.backend.close(cython.address(connection.channel))
+        self.counts.open -= 1
+        if connection.is_busy:
+            connection.is_busy = False
+            self.counts.in_flight -= 1
+        if connection.waiting is not cython.NULL:
+            self.counts.in_flight -= connection.waiting.count
+        connection.is_listed = False
+        self.table.give_back(connection)
+        self.allowances[number] += 1
+        if (bounds.is_full or bounds.is_starved) and not self.has_stopped_accepting:
+            bounds.is_full = False
+            self.backend.resume_listener(number)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def end_tick(self) -> cython.void:
+        """Nobody looks into this tick's bytes any more, but for those who claimed them."""
+        index: cython.int
+        for index in range(self.borrowed_count):
+            release(self.borrowed[index])
+        self.borrowed_count = 0
+        self.framed_count = self.burst_count = self.flushed_count = 0
+        self.buffer.clear()
+        self.pool.recycle()
+        self.table.recycle()
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def set_deadline(
+        self, connection: cython.pointer[Connection], deadline: cython.int, due_ms: cython.longlong
+    ) -> cython.void:
+        """Wait for something until `due_ms`, 0 for ever.
+
+        A deadline that only moves later leaves the timer where it is: it looks again when it comes due. That makes one
+        a request a single store.
+        """
+        connection.deadline = cython.cast(uint8_t, deadline)
+        connection.due_ms = due_ms
+        if due_ms == 0:
+            return
+        if connection.timer.link is cython.NULL:
+            self.wheel.add(cython.address(connection.timer), due_ms)
+        elif due_ms < connection.timer.due_ms:
+            self.wheel.remove(cython.address(connection.timer))
+            self.wheel.add(cython.address(connection.timer), due_ms)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def await_arrival(self, connection: cython.pointer[Connection]) -> cython.void:
+        """A message has not fully arrived: head and content have a time each, which single bytes do not refresh."""
+        bounds: cython.pointer[Bounds] = cython.address(self.bounds[connection.listener])
+        if connection.arrival == IN_HEAD:
+            if connection.deadline != HEAD:
+                self.set_deadline(connection, HEAD, self.now_ms + bounds.read_ms if bounds.read_ms else 0)
+        elif bounds.receive_rate:
+            if connection.deadline != CONTENT_RATE:
+                connection.began_ms = self.now_ms
+                connection.moved = 0
+            self.set_deadline(
+                connection,
+                CONTENT_RATE,
+                connection.began_ms + bounds.rate_grace_ms + connection.moved * 1000 // bounds.receive_rate,
+            )
+        elif connection.deadline != CONTENT:
+            self.set_deadline(connection, CONTENT, self.now_ms + bounds.read_ms if bounds.read_ms else 0)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def await_drained(self, connection: cython.pointer[Connection]) -> cython.void:
+        """Answers are unsent: the client has a time to take them, or a rate to keep."""
+        bounds: cython.pointer[Bounds] = cython.address(self.bounds[connection.listener])
+        if bounds.send_rate:
+            if connection.deadline != DRAINED_RATE:
+                connection.began_ms = self.now_ms
+                connection.moved = 0
+            self.set_deadline(
+                connection,
+                DRAINED_RATE,
+                connection.began_ms + bounds.rate_grace_ms + connection.moved * 1000 // bounds.send_rate,
+            )
+        elif connection.deadline != DRAINED:
+            self.set_deadline(connection, DRAINED, self.now_ms + bounds.write_ms if bounds.write_ms else 0)

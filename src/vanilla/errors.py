@@ -1,0 +1,11 @@
+"""The exceptions that users may catch, one for each thing that a caller would do differently."""
+
+from __future__ import annotations
+
+
+class ConfigError(ValueError):
+    """A setting is wrong; the message says which, why, and what to write instead. Raised before a socket is opened."""
+
+
+class BindError(OSError):
+    """An address cannot be listened on: taken, not ours, or not permitted. `errno` is the kernel's reason."""
