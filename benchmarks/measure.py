@@ -1,0 +1,111 @@
+"""The benchmarks, as one command: `python benchmarks/measure.py --help`. docs/benchmarks.md says what they mean.
+
+Without a mode it measures the profiles of load and the memory of idle connections.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from types import FrameType
+
+import memory
+import prepare
+import rates
+import scaling
+import table
+from catalogue import BASELINE, OURS, Server, servers
+from load import DEFAULT_PROFILES, PROFILES
+
+IDLE_CONNECTIONS = 8_000
+SOAK_REQUESTS = 5_000_000
+SOAK_CONNECTIONS = 100_000
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--python", default=sys.executable, help="interpreter that vanilla is installed in (this one)")
+    parser.add_argument("--servers", type=_names, help="comma-separated; the baseline always takes part (all)")
+    parser.add_argument("--profiles", type=_names, help=f"comma-separated: {', '.join(PROFILES)} (all but short)")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each server (3)")
+    parser.add_argument("--seconds", type=int, default=5, help="length of each turn (5)")
+    parser.add_argument("--server-core", type=int, default=0, help="core of the server (0)")
+    parser.add_argument("--load-core", type=int, default=1, help="core of the load generator (1)")
+    parser.add_argument("--print-only", action="store_true", help="leave docs/benchmarks.md as it is")
+    modes = parser.add_argument_group("modes, any number of them")
+    modes.add_argument("--idle", type=int, nargs="?", const=IDLE_CONNECTIONS, metavar="CONNECTIONS", help="(8000)")
+    modes.add_argument("--threads", action="store_true", help="2 worker threads against 2 processes")
+    modes.add_argument("--soak", type=int, nargs="?", const=SOAK_REQUESTS, metavar="REQUESTS", help="(5000000)")
+    modes.add_argument("--soak-connections", type=int, default=SOAK_CONNECTIONS, metavar="CONNECTIONS", help="(100000)")
+    arguments = parser.parse_args()
+    if arguments.rounds < 1 or arguments.seconds < 1:
+        parser.error("--rounds and --seconds: at least 1")
+    if unknown := set(arguments.profiles or ()) - PROFILES.keys():
+        parser.error(f"--profiles: no profile {sorted(unknown)[0]!r}; choose from {', '.join(PROFILES)}")
+    if not (arguments.profiles or arguments.idle or arguments.threads or arguments.soak):
+        arguments.profiles, arguments.idle = DEFAULT_PROFILES, IDLE_CONNECTIONS
+    return arguments
+
+
+def run(arguments: argparse.Namespace) -> None:
+    prepare.require_cores(arguments.server_core, arguments.load_core)
+    profiles = [PROFILES[name] for name in arguments.profiles or ()]
+    prepare.require_descriptors(max([arguments.idle or 0, *(profile.connections for profile in profiles)]))
+    if arguments.profiles or arguments.threads:
+        prepare.require_wrk()
+    found = servers(arguments.python, prepare.compile_program("epoll"))
+    chosen = choose(found, arguments.servers)
+    if any(server.distributions for server in chosen):
+        prepare.require_venv(arguments.python)
+    conditions = rates.Conditions(
+        generator=prepare.compile_program("load"),
+        seconds=arguments.seconds,
+        rounds=arguments.rounds,
+        server_core=arguments.server_core,
+        load_core=arguments.load_core,
+    )
+
+    def publish(measured: table.Table) -> None:
+        table.publish(measured, arguments.python, print_only=arguments.print_only)
+
+    for profile in profiles:
+        publish(rates.measure_profile(profile, chosen, conditions))
+    if arguments.idle:
+        publish(memory.measure_idle(chosen, arguments.idle, conditions))
+    if arguments.threads:
+        publish(scaling.measure_threads(found[OURS], conditions))
+    if arguments.soak:
+        soaked = choose(found, arguments.servers or [OURS])[1:]
+        publish(memory.measure_soak(soaked, arguments.soak, arguments.soak_connections, conditions))
+
+
+def choose(found: dict[str, Server], names: list[str] | None) -> list[Server]:
+    """The named servers, or all of them; the baseline first in either case."""
+    if unknown := set(names or ()) - found.keys():
+        raise prepare.PreparationError(f"--servers: no server {sorted(unknown)[0]!r}; choose from {', '.join(found)}")
+    return [server for name, server in found.items() if names is None or name in names or name == BASELINE]
+
+
+def _names(words: str) -> list[str]:
+    return [word.strip() for word in words.split(",") if word.strip()]
+
+
+def _leave(_signal: int, _frame: FrameType | None) -> None:
+    sys.exit(143)  # as an exception, so that every server that was started is ended
+
+
+def main() -> int:
+    signal.signal(signal.SIGTERM, _leave)
+    try:
+        run(parse_arguments())
+    except prepare.PreparationError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
