@@ -1,4 +1,4 @@
-"""vanilla: a handler gets a request and appends the raw bytes of the response. The public names; nothing else lives here."""
+"""vanilla: a handler gets a request and appends the raw bytes of the response. Here are the public names only."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def new_slab(size: cython.Py_ssize_t) -> cython.pointer[Slab]:
 @cython.nogil
 @cython.exceptval(check=False)
 def grow_slab(slab: cython.pointer[Slab], size: cython.Py_ssize_t) -> cython.pointer[Slab]:
-    """The slab with room for `size` bytes, perhaps moved: only its single owner may do this. NULL leaves it as it was."""
+    """The slab with room for `size` bytes, perhaps moved: for its single owner only. NULL leaves it as it was."""
     c_assert(slab.claims == 1)
     grown: cython.pointer[Slab] = cython.cast(cython.pointer[Slab], realloc(slab, cython.sizeof(Slab) + size))
     if grown is not cython.NULL:
@@ -195,6 +195,8 @@ class ResponseBuffer:
     @cython.exceptval(check=False)
     def append(self, source: cython.p_const_uchar, length: cython.Py_ssize_t) -> cython.bint:
         """Copy `length` bytes behind what is there; False when there is no memory."""
+        if length == 0:
+            return True  # an empty buffer may have no block, and memcpy takes no NULL
         if not self.reserve(length):
             return False
         memcpy(self.bytes + self.length, source, length)

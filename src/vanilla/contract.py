@@ -138,7 +138,7 @@ class Request:
 
     @property
     def target(self) -> bytes:
-        """The request target, as sent: `b"/a?b=1"`, `b"http://host/a"`, `b"host:443"` or `b"*"`. RFC 9112 section 3.2."""
+        """The request target, as sent: `b"/a?b=1"`, `b"http://host/a"`, `b"host:443"`, `b"*"`. RFC 9112 section 3.2."""
         if self._target is None:
             self.is_read = True
             self._target = self.copy(self.framed.target_start, self.framed.target_end)

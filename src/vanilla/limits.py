@@ -10,7 +10,7 @@ import math
 
 from vanilla.errors import ConfigError
 
-OFFSET_MAX = 2**30  # bytes: the most that one message may occupy, even with its limit off; offsets stay far from overflow
+OFFSET_MAX = 2**30  # bytes: the most that one message may occupy, even with its limits off: offsets have 31 bits
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,12 +21,12 @@ class Limits:
 
     Attributes:
         max_target_bytes: longest request target; above it 414. 8 KiB: what browsers and proxies keep to.
-        max_header_bytes: longest header section, the request line not counted; above it 431. Trailers have the same bound.
+        max_header_bytes: longest header section, without the request line; above it 431. Trailers have this bound too.
         max_headers: most field lines in a header section; above it 431.
-        max_body_bytes: longest content, declared or decoded from chunks; above it 413, from the head alone where it can be.
+        max_body_bytes: longest content, declared or decoded from chunks; above it 413, from the head if it can be.
             0 refuses every body. Raise it per listener for uploads.
         max_chunk_extension_bytes: most chunk-extension bytes in one message; above it 400.
-        read_timeout: for one request's head to arrive whole, then again for its body; 408. Not refreshed by single bytes.
+        read_timeout: for one request's head to arrive whole, then again for its body; 408. Bytes do not renew it.
             A connection that sends nothing at all is closed after it without an answer.
         keepalive_timeout: how long a connection may idle between two requests; closed without an answer.
             5 s is uvicorn's default; put it above the idle timeout of a proxy in front.
@@ -36,7 +36,7 @@ class Limits:
         min_send_rate: slowest reader accepted, likewise; it replaces `write_timeout` while it is set.
         rate_grace: seconds at the start of a body or of a blocked answer in which its rate is not judged.
         max_connections: most open connections of this listener, shared out evenly over its workers. New ones wait in
-            the listen backlog; when no place came free for `accept_timeout` those that wait are answered 503 and closed.
+            the listen backlog; if no place comes free for `accept_timeout`, those that wait get a 503 and are closed.
         accept_timeout: how long a new connection waits for a place before it is refused; off leaves it to the backlog.
         max_requests_per_connection: the answer to the last one carries `Connection: close`.
         max_pending_bytes: answers waiting in memory for one connection above which its next pipelined request waits.

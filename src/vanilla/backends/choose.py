@@ -17,5 +17,7 @@ def choose_backend(name: str) -> str:
     if name not in ("auto", *BACKENDS):
         raise ConfigError(f"backend={name!r}: no such event mechanism; use auto or one of {', '.join(BACKENDS)}")
     if not sys.platform.startswith("linux"):
-        raise ConfigError(f"backend={name!r}: epoll is there on Linux only, and this is {sys.platform}; run it on Linux")
+        raise ConfigError(
+            f"backend={name!r}: epoll is there on Linux only, and this is {sys.platform}; run it on Linux"
+        )
     return "epoll"

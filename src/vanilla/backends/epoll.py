@@ -52,8 +52,8 @@ from cython.cimports.vanilla.net.posix import (
     AF_INET,
     AF_INET6,
     EAGAIN,
-    EINTR,
     ECONNRESET,
+    EINTR,
     ENOMEM,
     MSG_DONTWAIT,
     MSG_NOSIGNAL,
@@ -128,9 +128,7 @@ class Epoll(Backend):
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
-    def control(
-        self, operation: cython.int, fd: cython.int, events: cython.uint, data: cython.ulonglong
-    ) -> cython.int:
+    def control(self, operation: cython.int, fd: cython.int, events: cython.uint, data: cython.ulonglong) -> cython.int:
         """epoll_ctl(2). data is a channel's name, or a small number: a listener's, or LISTENERS_MAX for the wake-up."""
         event: epoll_event
         event.events = events

@@ -74,7 +74,11 @@ def on_received(state: State, completion: cython.pointer[Completion]) -> cython.
 @cython.nogil
 @cython.exceptval(check=False)
 def arrive(
-    state: State, connection: cython.pointer[Connection], slab: cython.pointer[Slab], start: cython.int, length: cython.int
+    state: State,
+    connection: cython.pointer[Connection],
+    slab: cython.pointer[Slab],
+    start: cython.int,
+    length: cython.int,
 ) -> cython.void:
     """New bytes: frame what is complete. `slab` is NULL where they were received into the held message itself."""
     if connection.held is cython.NULL:
@@ -88,7 +92,11 @@ def arrive(
 @cython.nogil
 @cython.exceptval(check=False)
 def arrive_held(
-    state: State, connection: cython.pointer[Connection], slab: cython.pointer[Slab], start: cython.int, length: cython.int
+    state: State,
+    connection: cython.pointer[Connection],
+    slab: cython.pointer[Slab],
+    start: cython.int,
+    length: cython.int,
 ) -> cython.void:
     """New bytes of a message that is held: frame it once it is whole, or once that is worth a try."""
     before: cython.int = connection.held_end
@@ -205,9 +213,7 @@ def frame_message(
         content_end = connection.decoded_end
         message_end = connection.chunk_at
     elif state.head.is_chunked:
-        begin_chunked(
-            state.chunked, content_start, bounds.content_bytes, bounds.extension_bytes, bounds.header_bytes
-        )
+        begin_chunked(state.chunked, content_start, bounds.content_bytes, bounds.extension_bytes, bounds.header_bytes)
         message_end = decode_chunked(state.chunked, slab.bytes, content_start, end)
         if message_end == -1:
             connection.arrival = IN_CHUNKED_CONTENT
@@ -362,9 +368,7 @@ def resume_chunked(state: State, connection: cython.pointer[Connection]) -> cyth
     state.chunked.decoded_end = connection.decoded_end
     state.chunked.extension_bytes = connection.extension_bytes
     state.chunked.trailer_bytes = connection.trailer_bytes
-    result = decode_chunked(
-        state.chunked, connection.held.bytes, connection.decoded_end, connection.held_end
-    )
+    result = decode_chunked(state.chunked, connection.held.bytes, connection.decoded_end, connection.held_end)
     save_chunked(state, connection, 0)
     if result == -1:
         connection.held_end = connection.decoded_end

@@ -64,9 +64,7 @@ class ConnectionTable:
             if chunks is cython.NULL:
                 return cython.NULL
             self.chunks = chunks
-            connection = cython.cast(
-                cython.pointer[Connection], calloc(CHUNK_CONNECTIONS, cython.sizeof(Connection))
-            )
+            connection = cython.cast(cython.pointer[Connection], calloc(CHUNK_CONNECTIONS, cython.sizeof(Connection)))
             if connection is cython.NULL:
                 return cython.NULL
             chunks[self.chunk_count] = connection

@@ -1,6 +1,7 @@
 """What the phases of a tick share: one worker's buffers, queues, deadlines and counts.
 
-The phases are functions over a `State`, one room each: `accepting` and `arrivals` before the handler, `answers` after it.
+The phases are functions over a `State`, one room each: `accepting` and `arrivals` before the handler, `answers`
+after it.
 """
 
 from __future__ import annotations
@@ -35,9 +36,7 @@ def read_clock_ns() -> cython.longlong:
 @cython.exceptval(check=False)
 def connection_of(channel: cython.pointer[Channel]) -> cython.pointer[Connection]:
     """The record that the channel is part of: it stands right behind the timer."""
-    return cython.cast(
-        cython.pointer[Connection], cython.cast(cython.p_char, channel) - cython.sizeof(TimerNode)
-    )
+    return cython.cast(cython.pointer[Connection], cython.cast(cython.p_char, channel) - cython.sizeof(TimerNode))
 
 
 @cython.cclass

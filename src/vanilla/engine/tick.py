@@ -109,7 +109,7 @@ class Engine(State):
         self.ask(ANNOUNCE)
 
     def drain(self, grace: float) -> None:
-        """Stop accepting, close idle connections, finish what is in flight within `grace` seconds; then `run` returns."""
+        """Stop accepting, close idle connections, finish what is in flight, for `grace` seconds; `run` returns then."""
         self.grace_ms = to_ms(grace)
         self.ask(DRAIN)
 
@@ -275,7 +275,9 @@ class Engine(State):
                     self.report("the handler returned Step.SUSPEND but watches nothing; answered 500", None)
                 else:
                     fault = -1
-                    self.report(f"the handler returned {result!r}: return Step.DONE, Step.CLOSE or nothing; answered 500", None)
+                    self.report(
+                        f"the handler returned {result!r}: return Step.DONE, Step.CLOSE or nothing; answered 500", None
+                    )
             if fault == 0 and status < 200 and status != 101:
                 final = find_final_head(self.buffer.bytes, start, self.buffer.length)
                 if final < 0:
@@ -349,7 +351,8 @@ class Engine(State):
         wait_ms: int = STARVED_RETRY_MS
         try:
             log.error(
-                "accept: out of descriptors or memory; new connections wait, tried every %d ms; raise `ulimit -n`", wait_ms
+                "accept: out of descriptors or memory; new connections wait, tried every %d ms; raise `ulimit -n`",
+                wait_ms,
             )
         except Exception:
             return
@@ -483,7 +486,6 @@ class Engine(State):
             else:
                 self.close_idle()
 
-
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
@@ -499,9 +501,6 @@ class Engine(State):
             if recv(connection.channel.fd, cython.address(octet), 1, MSG_PEEK | MSG_DONTWAIT) <= 0:
                 self.close(connection)
 
-
     # Deadlines: one for each connection, for what it is waited for now.
-
-
 
     # Phase 3: without the GIL.

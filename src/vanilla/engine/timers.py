@@ -19,7 +19,7 @@ AHEAD_MS = 2**35  # about a year: a later deadline is looked at again then, half
 @cython.final
 @cython.cclass
 class TimerWheel:
-    """Nodes by due time. It owns no node: they live in what they are embedded in, and must be removed before that goes."""
+    """Nodes by due time. It owns none: they live in what they are embedded in, and are removed before that goes."""
 
     def __cinit__(self) -> None:
         level: cython.int
@@ -56,7 +56,7 @@ class TimerWheel:
     @cython.nogil
     @cython.exceptval(check=False)
     def remove(self, node: cython.pointer[TimerNode]) -> cython.void:
-        """Forget `node`, if it is in the wheel. An emptied slot stays marked until it is reached, which does no harm."""
+        """Forget `node`, if it is in the wheel. An emptied slot stays marked until it is reached: that does no harm."""
         if node.link is cython.NULL:
             return
         node.link[0] = node.next
@@ -145,7 +145,7 @@ class TimerWheel:
 
 
 def run_wheel(start_ms: int, due_ms: list[int], steps_ms: list[int], removed: tuple[int, ...] = ()) -> list[list[int]]:
-    """For tests: which of `due_ms` (by index, sorted) come due at each step of the clock, those in `removed` taken out."""
+    """For tests: which of `due_ms`, by index, come due at each step of the clock; those in `removed` are taken out."""
     wheel: TimerWheel = TimerWheel()
     nodes: cython.pointer[TimerNode] = cython.cast(
         cython.pointer[TimerNode], calloc(max(len(due_ms), 1), cython.sizeof(TimerNode))

@@ -5,7 +5,7 @@
     field-line   = field-name ":" OWS field-value OWS
 
 Deviations from the RFC, all to the strict side: a lone LF or CR is never a line end (section 2.2 allows the first), a
-request target has no raw byte above 0x7E, and an empty Host is refused, for an http URI has none (RFC 9110 section 4.2.1).
+request target has no raw byte above 0x7E, and an empty Host is refused: no http URI has one (RFC 9110 section 4.2.1).
 One empty line before the request line is skipped (section 2.2).
 """
 
@@ -180,7 +180,7 @@ def parse_fields(
         if at == end:
             return INCOMPLETE
         if data[at] != COLON or at == name_start:
-            return BAD_REQUEST  # obs-fold begins with a space, and a space before the colon is no token: section 5.1, 5.2
+            return BAD_REQUEST  # obs-fold, or a space before the colon: sections 5.1 and 5.2
         name_end = at
         at += 1
         while at < end and (data[at] == SP or data[at] == HTAB):
@@ -520,11 +520,12 @@ def find_field(
     return INCOMPLETE
 
 
-def parse(data: bytes | bytearray, start: int = 0, target_max: int = 8192, header_max: int = 32768, count_max: int = 128):  # type: ignore[no-untyped-def]
+def parse(
+    data: bytes, start: int = 0, target_max: int = 8192, header_max: int = 32768, count_max: int = 128
+) -> tuple[int, Head]:
     """parse_head for tests and fuzzing: (offset or negated status, the Head)."""
     head = Head()
-    raw: bytes = bytes(data)
-    return parse_head(head, raw, start, len(raw), target_max, header_max, count_max), head  # type: ignore[arg-type]
+    return parse_head(head, data, start, len(data), target_max, header_max, count_max), head  # type: ignore[arg-type]
 
 
 def parse_at(address: int, length: int) -> int:

@@ -1,6 +1,6 @@
 """The answer's side of HTTP/1.1: status lines, Date, canned refusals, and what the server mends in a handler's bytes.
 
-RFC 9112 sections 4 and 9.3, RFC 9110 sections 6.6.1 (Date) and 15 (status codes). No socket; the clock is read for Date.
+RFC 9112 sections 4 and 9.3, RFC 9110 sections 6.6.1 (Date) and 15 (status codes). No socket; Date reads the clock.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import cython
 
 # The IANA registry of status codes, of which the standard library has all but the youngest and the oldest.
 REASONS: dict[int, bytes] = {int(status): status.phrase.encode("ascii") for status in http.HTTPStatus}
-REASONS.update({
+REASONS |= {
     104: b"Upload Resumption Supported",
     305: b"Use Proxy",
     306: b"Unused",
@@ -23,7 +23,7 @@ REASONS.update({
     422: b"Unprocessable Content",
     425: b"Too Early",
     510: b"Not Extended",
-})
+}
 STATUS_LINES: dict[int, bytes] = {
     status: b"HTTP/1.1 %d %s\r\n" % (status, reason) for status, reason in sorted(REASONS.items())
 }
@@ -77,7 +77,7 @@ class DateLine:
     @cython.nogil
     @cython.exceptval(check=False)
     def write_line(self, second: cython.long) -> cython.void:
-        """Render the whole line. The civil date from a day number: days are counted in 400-year eras from 1 March 0000."""
+        """Render the whole line. The civil date from a day number: in eras of 400 years that begin on 1 March."""
         day: cython.long = second // 86400
         clock: cython.long = second - day * 86400
         shifted: cython.long = day + 719468
@@ -290,10 +290,14 @@ def check_response(
         elif equals(data, at, colon, b"transfer-encoding", 17):
             is_chunked = True
         at = line_end + 2
+    if is_chunked and content_length >= 0:
+        return 7
     if is_head or status == 204 or status == 304 or status == 101:
         return 0
     if is_chunked:
-        return 5 if end - head_end < 5 or memcmp(data + end - 4, cython.cast(cython.p_const_char, b"\r\n\r\n"), 4) else 0
+        return (
+            5 if end - head_end < 5 or memcmp(data + end - 4, cython.cast(cython.p_const_char, b"\r\n\r\n"), 4) else 0
+        )
     return 0 if max(content_length, 0) == end - head_end else 6
 
 
@@ -305,6 +309,7 @@ FAULTS = (
     "a malformed or repeated Content-Length",
     "no last chunk",
     "content that is not as long as Content-Length says",
+    "both Content-Length and Transfer-Encoding",
 )
 
 
@@ -332,7 +337,7 @@ def status_of(data: bytes, start: int = 0) -> int:
 
 
 def with_connection(data: bytes, persistence: int, start: int = 0) -> bytes | None:
-    """set_connection for tests and fuzzing: the bytes with the field in the response at `start`; None if it has no head."""
+    """set_connection for tests and fuzzing: what becomes of the response at `start`; None if it has no head."""
     target: ResponseBuffer = ResponseBuffer()
     target.append(data, len(data))
     return target.bytes[: target.length] if set_connection(target, start, persistence) else None
