@@ -1,6 +1,7 @@
 """What a handler does wrong is answered 500, logged with its traceback, and ends its own connection only."""
 
 import logging
+import time
 
 import pytest
 
@@ -155,6 +156,19 @@ def test_an_exception_on_a_head_request_has_no_content(configure, caplog) -> Non
 def test_many_faults_at_once_cost_their_own_connections_only(configure, caplog) -> None:
     results = drive(configure(with_fault(raises)), [ask(BAD, eof), ask(GET), ask(GET * 3 + BAD, eof)] * 30)
     assert [result.statuses for result in results] == [[500], [200], [200] * 3 + [500]] * 30
+
+
+def test_a_fault_behind_answers_that_were_flushed_early_drops_its_own_bytes_only(configure, caplog) -> None:
+    def handle(request, response, worker):
+        end = time.monotonic() + 0.002
+        while time.monotonic() < end:
+            pass
+        response.reply(200, b"x" * 100_000)
+        assert request.path != b"/bad"
+
+    results = drive(configure(handle), [ask(GET * 5 + BAD + GET, eof)] * 4)
+    assert [result.statuses for result in results] == [[200] * 5 + [500]] * 4
+    assert {(len(result.bodies[4]), result.rest, result.reset) for result in results} == {(100_000, b"", False)}
 
 
 INCOMPLETE = [

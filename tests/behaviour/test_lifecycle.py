@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from vanilla import Server
+from vanilla import Limits, Server
 from vanilla.testing import Client, Round, Script, Session, ask, eof, headers_seen, repeat, sent
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -85,6 +85,24 @@ def test_an_answer_under_way_is_finished(configure) -> None:
         results = session.wait(group, eof)
         assert [[len(body) for body in result.bodies] for result in results] == [[8_000_000]] * 4
         assert {(result.rest, result.reset) for result in results} == {(b"", False)}
+        shutdown.join()
+        assert session.server.counters().in_flight == 0
+
+
+def test_requests_that_wait_behind_answers_under_way_are_finished_too(configure) -> None:
+    def handle(request, response, worker):
+        response.reply(200, b"x" * 100_000)
+
+    with Session(configure(handle, limits=Limits(max_pending_bytes=100_000))) as session:
+        script = Script(rounds=[Round(send=[GET * 100, b""], reads=False)], receive_buffer=4096)
+        group = session.fire(repeat(4, script))
+        idle = session.fire([ask(b"", sent)])
+        shutdown = threading.Thread(target=session.server.shutdown, args=(1000,))
+        shutdown.start()
+        session.wait(idle, eof)
+        results = session.wait(group, eof)
+        assert [len(result.frames) for result in results] == [100] * 4
+        assert {(result.frames[-1].closes, result.rest, result.reset) for result in results} == {(True, b"", False)}
         shutdown.join()
         assert session.server.counters().in_flight == 0
 

@@ -1,6 +1,7 @@
 """Requests sent behind each other: answered in order, and the same however their bytes are cut."""
 
-import itertools
+from itertools import combinations, pairwise
+from random import Random
 
 import pytest
 
@@ -102,10 +103,23 @@ def test_two_requests_that_come_byte_by_byte_give_the_same_bytes(configure, name
 def test_every_second_split_into_three_gives_the_same_bytes(configure, name: str) -> None:
     """Both requests cut at once: the tail of one arrives together with the head of the next."""
     stream = STREAMS[name]
-    pairs = itertools.combinations(range(1, len(stream), 9), 2)
+    pairs = combinations(range(1, len(stream), 9), 2)
     scripts = [ask([stream[:first], stream[first:second], stream[second:]], frames(2)) for first, second in pairs]
     results = drive(configure(path_and_content), scripts)
     assert {b"".join(result.bodies) for result in results} == {b"".join(EXPECTED[name])}
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_long_stream_cut_at_random_gives_the_same_bytes(configure, seed: int) -> None:
+    random = Random(seed)
+    stream = b"".join(random.choice(list(STREAMS.values())) for _ in range(50))
+    cuts = [sorted(random.sample(range(len(stream)), 20)) for _ in range(16)]
+    pieces = [[stream[at:end] for at, end in pairwise([0, *cut, len(stream)])] for cut in cuts]
+    results = drive(
+        configure(path_and_content), [ask(stream, frames(100)), *[ask(each, frames(100)) for each in pieces]]
+    )
+    for cut, result in zip([[], *cuts], results, strict=True):
+        assert result.raw == results[0].raw, cut
 
 
 @pytest.mark.parametrize("size", [1000, 4000, 16_000, 65_000, 300_000])

@@ -2,11 +2,13 @@
 
 import pathlib
 import resource
+import threading
+import time
 
 import pytest
 
 from vanilla import Limits, Step
-from vanilla.testing import Round, Script, Session, ask, drive, eof, frames, repeat
+from vanilla.testing import Round, Script, Session, ask, drive, eof, frames, repeat, sent
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 CLOSE = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -95,6 +97,89 @@ def test_many_clients_that_do_not_read_get_everything_once_they_do(configure) ->
         group = session.fire(repeat(8, script))
         results = session.wait(group, frames(len(sizes)))
         assert [result.bodies for result in results] == [[PATTERN[:size] for size in sizes]] * 8
+
+
+def test_a_client_that_pipelines_half_closes_and_reads_late_gets_everything(configure) -> None:
+    limits = Limits(max_pending_bytes=100_000)
+    rounds = [Round(send=[get(100_000) * 100, b""], reads=False, half_close=True), Round(until=eof)]
+    results = drive(configure(sized, limits=limits), repeat(4, Script(rounds=rounds, receive_buffer=4096)))
+    assert [len(result.frames) for result in results] == [100] * 4
+    assert {body for result in results for body in result.bodies} == {PATTERN[:100_000]}
+    assert {(result.rest, result.reset) for result in results} == {(b"", False)}
+
+
+def test_what_waits_behind_answers_that_are_not_read_is_given_up_with_them(configure) -> None:
+    limits = Limits(max_pending_bytes=100_000, write_timeout=0.1)
+    with Session(configure(sized, limits=limits)) as session:
+        session.fire(repeat(4, Script(rounds=[Round(send=get(100_000) * 500, reads=False)], receive_buffer=4096)))
+        counters = session.await_counters(lambda counters: (counters.accepted, counters.open) == (4, 0))
+        assert counters.limits_reached["write_timeout"] == 4
+        assert counters.in_flight == 0
+
+
+def test_the_next_request_has_its_time_from_when_the_answers_before_it_were_read(configure) -> None:
+    """A 408 never lands in the midst of an answer."""
+    pause = Round(send=[b""] * 4, every=0.1, reads=False)
+    rounds = [Round(send=get(8_000_000) + b"GET / HT", reads=False), pause, Round(until=eof)]
+    results = drive(configure(sized, limits=Limits(read_timeout=0.1)), [Script(rounds=rounds, receive_buffer=4096)])
+    assert results[0].statuses == [200, 408]
+    assert results[0].bodies[0] == PATTERN
+
+
+# Early flush: what took long to make is not held back by what comes after it.
+
+
+class Gate:
+    """A handler that takes its time for /long, waits to be let go for /wait, and logs what it was asked."""
+
+    def __init__(self) -> None:
+        self.opened = threading.Event()
+        self.is_waiting = threading.Event()
+
+    def __call__(self, request, response, worker) -> None:
+        {b"/long": self.take_long, b"/wait": self.wait}.get(request.path, bool)()
+        response.reply(200, request.path)
+
+    def take_long(self) -> None:
+        end = time.monotonic() + 0.005
+        while time.monotonic() < end:
+            pass
+
+    def wait(self) -> None:
+        self.is_waiting.set()
+        assert self.opened.wait(20)
+
+
+def ask_for(*paths: bytes) -> bytes:
+    return b"".join(b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % path for path in paths)
+
+
+def test_answers_do_not_wait_for_a_slow_request_pipelined_behind_them(configure) -> None:
+    gate = Gate()
+    with Session(configure(gate)) as session:
+        group = session.fire([ask(ask_for(b"/a", b"/long", b"/wait", b"/b"), frames(2))])
+        gate.opened.set()
+        assert session.wait(group, frames(4))[0].bodies == [b"/a", b"/long", b"/wait", b"/b"]
+
+
+def test_answers_do_not_wait_for_a_slow_request_of_another_client(configure) -> None:
+    """All arrive while the worker is held up, and so are handled in one tick."""
+    first, gate = Gate(), Gate()
+
+    def handle(request, response, worker):
+        (first if request.query == b"first" else gate)(request, response, worker)
+
+    with Session(configure(handle)) as session:
+        holding = session.fire([ask(ask_for(b"/wait?first"), sent)])
+        assert first.is_waiting.wait(20)
+        quick = session.fire([ask(ask_for(b"/a", b"/long"), sent)])
+        slow = session.fire([ask(ask_for(b"/wait", b"/b"), sent)])
+        first.opened.set()
+        assert session.wait(quick, frames(2))[0].bodies == [b"/a", b"/long"]
+        assert gate.is_waiting.wait(20)
+        gate.opened.set()
+        assert session.wait(slow, frames(2))[0].bodies == [b"/wait", b"/b"]
+        assert session.wait(holding, frames(1))[0].bodies == [b"/wait"]
 
 
 # Lingering close, RFC 9112 section 9.6: closed with input unread, a socket would send RST, and the answer be lost.

@@ -1,4 +1,4 @@
-"""Request heads, RFC 9112 sections 2, 3, 5 and 6: compiled and uncompiled, split at every byte, with a neighbour behind."""
+"""Request heads, RFC 9112 sections 2, 3, 5 and 6: compiled and not, split at every byte, with a neighbour behind."""
 
 from __future__ import annotations
 
@@ -300,7 +300,7 @@ def members(values: list[bytes]) -> list[bytes]:
 
 
 def judge(wire: bytes) -> int:
-    """A second implementation, by regular expressions: the length of the head, or the negated status that refuses it."""
+    """A second implementation, by regular expressions: the length of the head, or the negated status."""
     line = LINE.match(wire)
     if line is None:
         return -400
