@@ -47,14 +47,15 @@ format: $(TOOLS) ## let ruff lay out the code
 	$(BIN)/ruff format
 
 # Needs gcc: its sanitizers are shared objects that an uninstrumented Python can preload. Python's own allocator would
-# hide what is read past an end, and what Python leaves at its exit is no leak of ours.
+# hide what is read past an end, and what Python leaves at its exit is no leak of ours. Findings go to stderr, which
+# pytest must not catch.
 sanitize: $(INSTALLED) ## run the suite under ASan and UBSan, with C assertions; ARGS="tests/engine"
 	@command -v gcc >/dev/null || { echo "make sanitize: needs gcc; install it"; exit 1; }
 	CC=gcc VANILLA_SANITIZE=1 $(SETUP) build
 	VANILLA_SANITIZE=1 PYTHONMALLOC=malloc PYTHONPATH=$(CURDIR)/$(SANITIZED)/lib \
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1:abort_on_error=1 \
-	$(BIN)/pytest --timeout=300 $(ARGS)
+	$(BIN)/pytest --timeout=300 --capture=sys $(ARGS)
 
 bench: $(INSTALLED) ## measure against the C baseline and the peers; ARGS="--profiles short"
 	$(BIN)/python benchmarks/measure.py $(ARGS)

@@ -11,6 +11,7 @@ import sys
 from types import FrameType
 
 import memory
+import neighbours
 import prepare
 import rates
 import scaling
@@ -19,6 +20,7 @@ from catalogue import BASELINE, OURS, Server, servers
 from load import DEFAULT_PROFILES, PROFILES
 
 IDLE_CONNECTIONS = 8_000
+SLOW_CLIENTS = 64
 SOAK_REQUESTS = 5_000_000
 SOAK_CONNECTIONS = 100_000
 
@@ -36,6 +38,7 @@ def parse_arguments() -> argparse.Namespace:
     modes = parser.add_argument_group("modes, any number of them")
     modes.add_argument("--idle", type=int, nargs="?", const=IDLE_CONNECTIONS, metavar="CONNECTIONS", help="(8000)")
     modes.add_argument("--threads", action="store_true", help="2 worker threads against 2 processes")
+    modes.add_argument("--slow", type=int, nargs="?", const=SLOW_CLIENTS, metavar="CLIENTS", help="slow clients (64)")
     modes.add_argument("--soak", type=int, nargs="?", const=SOAK_REQUESTS, metavar="REQUESTS", help="(5000000)")
     modes.add_argument("--soak-connections", type=int, default=SOAK_CONNECTIONS, metavar="CONNECTIONS", help="(100000)")
     arguments = parser.parse_args()
@@ -43,7 +46,7 @@ def parse_arguments() -> argparse.Namespace:
         parser.error("--rounds and --seconds: at least 1")
     if unknown := set(arguments.profiles or ()) - PROFILES.keys():
         parser.error(f"--profiles: no profile {sorted(unknown)[0]!r}; choose from {', '.join(PROFILES)}")
-    if not (arguments.profiles or arguments.idle or arguments.threads or arguments.soak):
+    if not (arguments.profiles or arguments.idle or arguments.threads or arguments.slow or arguments.soak):
         arguments.profiles, arguments.idle = DEFAULT_PROFILES, IDLE_CONNECTIONS
     return arguments
 
@@ -52,7 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
     prepare.require_cores(arguments.server_core, arguments.load_core)
     profiles = [PROFILES[name] for name in arguments.profiles or ()]
     prepare.require_descriptors(max([arguments.idle or 0, *(profile.connections for profile in profiles)]))
-    if arguments.profiles or arguments.threads:
+    if arguments.profiles or arguments.threads or arguments.slow:
         prepare.require_wrk()
     found = servers(arguments.python, prepare.compile_program("epoll"))
     chosen = choose(found, arguments.servers)
@@ -75,6 +78,8 @@ def run(arguments: argparse.Namespace) -> None:
         publish(memory.measure_idle(chosen, arguments.idle, conditions))
     if arguments.threads:
         publish(scaling.measure_threads(found[OURS], conditions))
+    if arguments.slow:
+        publish(neighbours.measure_slow(found[OURS], arguments.slow, conditions))
     if arguments.soak:
         soaked = choose(found, arguments.servers or [OURS])[1:]
         publish(memory.measure_soak(soaked, arguments.soak, arguments.soak_connections, conditions))
