@@ -26,7 +26,7 @@ SETUP := $(BIN)/python -W ignore setup.py -q
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help serve test lint format sanitize fuzz bench wheel clean
+.PHONY: help serve test lint format sanitize sanitized fuzz bench wheel clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -46,16 +46,23 @@ format: $(TOOLS) ## let ruff lay out the code
 	$(BIN)/ruff check --fix-only --quiet
 	$(BIN)/ruff format
 
+sanitize: sanitized ## run the suite under ASan and UBSan, with C assertions; ARGS="tests/engine"
+	$(UNDER_SANITIZERS) $(BIN)/pytest --timeout=300 --capture=sys $(ARGS)
+
+fuzz: sanitized ## run each fuzz target for SECONDS (60) under ASan and UBSan
+	@set -e; for target in $(patsubst fuzz/corpus/%,fuzz/%.py,$(wildcard fuzz/corpus/*)); do \
+	echo "$$target, $(SECONDS) s"; $(UNDER_SANITIZERS) $(BIN)/python $$target --seconds $(SECONDS) $(ARGS); done
+
 # Needs gcc: its sanitizers are shared objects that an uninstrumented Python can preload. Python's own allocator would
 # hide what is read past an end, and what Python leaves at its exit is no leak of ours. Findings go to stderr, which
 # pytest must not catch.
-sanitize: $(INSTALLED) ## run the suite under ASan and UBSan, with C assertions; ARGS="tests/engine"
-	@command -v gcc >/dev/null || { echo "make sanitize: needs gcc; install it"; exit 1; }
-	CC=gcc VANILLA_SANITIZE=1 $(SETUP) build
-	VANILLA_SANITIZE=1 PYTHONMALLOC=malloc PYTHONPATH=$(CURDIR)/$(SANITIZED)/lib \
+UNDER_SANITIZERS = VANILLA_SANITIZE=1 PYTHONMALLOC=malloc PYTHONPATH=$(CURDIR)/$(SANITIZED)/lib \
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
-	ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1:abort_on_error=1 \
-	$(BIN)/pytest --timeout=300 --capture=sys $(ARGS)
+	ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1:abort_on_error=1
+
+sanitized: $(INSTALLED)
+	@command -v gcc >/dev/null || { echo "no gcc, whose sanitizers this needs: install it"; exit 1; }
+	CC=gcc VANILLA_SANITIZE=1 $(SETUP) build
 
 bench: $(INSTALLED) ## measure against the C baseline and the peers; ARGS="--profiles short"
 	$(BIN)/python benchmarks/measure.py $(ARGS)

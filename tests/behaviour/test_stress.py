@@ -266,6 +266,8 @@ def test_clients_that_do_anything_get_what_they_are_owed(
         keepalive_timeout=30.0,
         min_receive_rate=chance.choice([None, 1]),
         min_send_rate=chance.choice([None, 1]),
+        rate_grace=30.0,
+        linger_timeout=30.0,  # as long as it takes a slow client to read its last answer
     )
     config = configure(handler, limits=limits, workers=chance.choice([1, 2]), check_responses=chance.random() < 0.5)
     with Session(config) as session:
