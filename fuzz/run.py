@@ -1,11 +1,19 @@
 """Runs one fuzz target: guided by coverage where atheris is installed, else by random mutation of its seed corpus.
 
 The guidance comes from Python: the codecs' own sources run uncompiled beside the compiled ones, instrumented, and the
-two must agree; under `make sanitize`'s build an over-read of the compiled one is fatal. What a target finds is written
-to `crash-*` in the working directory, and becomes a case in tests/ and a file in its corpus.
+two must agree. What a target finds is written to `crash-*` in the working directory, and becomes a case in tests/ and
+a file in its corpus.
 
     python fuzz/request_head.py --seconds 600          # search
     python fuzz/request_head.py crash-0123             # run these inputs once
+
+An over-read of the compiled code is fatal, and its branches guide as well, where clang built it and atheris' own
+sanitizer runtime is preloaded (gcc's hides libFuzzer's hooks):
+
+    CC=clang LDSHARED="clang -shared" CFLAGS=-fsanitize=fuzzer-no-link VANILLA_SANITIZE=1 \\
+        python setup.py build --build-lib build/fuzz
+    LD_PRELOAD=$(python -c "import atheris; print(atheris.path())")/asan_with_fuzzer.so PYTHONMALLOC=malloc \\
+        ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=build/fuzz python fuzz/request_head.py --seconds 600
 """
 
 from __future__ import annotations

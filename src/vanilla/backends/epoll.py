@@ -40,6 +40,7 @@ from cython.cimports.vanilla.net.linux import (
     EPOLLIN,
     EPOLLOUT,
     EPOLLRDHUP,
+    SIOCOUTQ,
     SOCK_CLOEXEC,
     SOCK_NONBLOCK,
     accept4,
@@ -47,6 +48,7 @@ from cython.cimports.vanilla.net.linux import (
     epoll_ctl,
     epoll_wait,
     eventfd,
+    ioctl,
 )
 from cython.cimports.vanilla.net.posix import (
     AF_INET,
@@ -259,6 +261,13 @@ class Epoll(Backend):
                     name_of(channel),
                 )
         return sent
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def count_queued(self, channel: cython.pointer[Channel]) -> cython.int:
+        count: cython.int = 0
+        return count if ioctl(channel.fd, SIOCOUTQ, cython.address(count)) == 0 else 0
 
     @cython.cfunc
     @cython.nogil

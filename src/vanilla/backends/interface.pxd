@@ -49,6 +49,7 @@ cdef class Backend:
     cdef void pause(self, Channel *channel) noexcept nogil
     cdef void resume(self, Channel *channel) noexcept nogil
     cdef Py_ssize_t send(self, Channel *channel, const unsigned char *source, Py_ssize_t length) noexcept nogil
+    cdef int count_queued(self, Channel *channel) noexcept nogil
     cdef void shut_writing(self, Channel *channel) noexcept nogil
     cdef void close(self, Channel *channel) noexcept nogil
     cdef int wait(self, long long timeout_ms) noexcept nogil

@@ -130,6 +130,13 @@ class Backend:
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
+    def count_queued(self, channel: cython.pointer[Channel]) -> cython.int:
+        """Bytes that the kernel has taken and the peer has not acknowledged; 0 where that cannot be known."""
+        return 0
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
     def shut_writing(self, channel: cython.pointer[Channel]) -> cython.void:
         """Tell the peer that nothing more comes, and go on receiving."""
 

@@ -1,7 +1,5 @@
 from vanilla.engine.connections cimport Connection
-from vanilla.engine.state cimport Bounds, Burst, State
-
-cdef long long DRAIN_LINGER_MS
+from vanilla.engine.state cimport Burst, State
 
 cdef void go_on_listed(State state) noexcept nogil
 cdef void finish_burst(State state, Burst *burst) noexcept nogil

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import cython
 from cython.cimports.libc.stdlib import free
-from cython.cimports.vanilla.engine.connections import ANSWERING, IDLE, LINGER, Waiting, append_unsent, count_unsent
+from cython.cimports.vanilla.engine.connections import ANSWERING, Waiting, append_unsent, count_unsent
 from cython.cimports.vanilla.engine.state import read_clock_ns
 from cython.cimports.vanilla.http1.reply import append_interim_continue, append_refusal
-
-DRAIN_LINGER_MS = 500  # for a client to read its last answer and close, once the server shuts down
 
 
 @cython.cfunc
@@ -110,7 +108,6 @@ def on_writable(state: State, connection: cython.pointer[Connection]) -> cython.
 @cython.exceptval(check=False)
 def after_answers(state: State, connection: cython.pointer[Connection]) -> cython.void:
     """The kernel has taken all that is owed so far: go on with what waits, close, or wait for the next request."""
-    bounds: cython.pointer[Bounds] = cython.address(state.bounds[connection.listener])
     if connection.waiting is not cython.NULL:
         state.list_connection(connection)
         connection.deadline = ANSWERING
@@ -126,7 +123,7 @@ def after_answers(state: State, connection: cython.pointer[Connection]) -> cytho
     if connection.channel.is_paused:
         state.backend.resume(cython.address(connection.channel))
     if connection.held is cython.NULL:
-        state.set_deadline(connection, IDLE, state.now_ms + bounds.keepalive_ms if bounds.keepalive_ms else 0)
+        state.await_request(connection)
     else:
         state.await_arrival(connection)
     state.note_busy(connection)
@@ -139,15 +136,12 @@ def finish_close(state: State, connection: cython.pointer[Connection]) -> cython
     """All was sent. Where the client may still be sending, shut our side and drop its bytes for a while: closing
     with input unread resets the connection, and the client may lose the answer (RFC 9112 section 9.6).
     """
-    linger_ms: cython.longlong = state.bounds[connection.listener].linger_ms
-    if not connection.lingers or connection.is_ended or linger_ms == 0:
+    if not connection.lingers or connection.is_ended or state.bounds[connection.listener].linger_ms == 0:
         state.close(connection)
         return
-    if state.worker.is_draining:
-        linger_ms = min(linger_ms, DRAIN_LINGER_MS)
     connection.has_shut = True
     state.backend.shut_writing(cython.address(connection.channel))
-    state.set_deadline(connection, LINGER, state.now_ms + linger_ms)
+    state.await_end(connection)
     if connection.channel.is_paused:
         state.backend.resume(cython.address(connection.channel))
     state.note_busy(connection)

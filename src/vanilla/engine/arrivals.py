@@ -148,6 +148,8 @@ def frame(
         if end - at == 2 and slab.bytes[at] == CR and connection.request_count > 0 and not connection.has_skipped_line:
             if slab.bytes[at + 1] == LF:  # old clients send it after content: the connection stays idle
                 connection.has_skipped_line = True
+                if state.framed_count == first:
+                    state.await_request(connection)
                 break
         result = frame_message(state, connection, slab, at, end, cython.address(trailing))
         if result >= 0:
@@ -428,6 +430,8 @@ def on_due(state: State, connection: cython.pointer[Connection]) -> cython.void:
     elif deadline == FIRST_BYTE:
         state.reached(LIMIT_READ)
     elif deadline == LINGER:
+        if state.lingers_on(connection):
+            return
         state.reached(LIMIT_LINGER)
     else:
         state.reached(LIMIT_SEND_RATE if deadline == DRAINED_RATE else LIMIT_WRITE)

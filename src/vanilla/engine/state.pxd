@@ -41,6 +41,8 @@ ctypedef struct Burst:
     Py_ssize_t start
     Py_ssize_t end
 
+cdef long long DRAIN_LINGER_MS
+
 cdef class State:
     cdef Worker worker
     cdef Counts *counts
@@ -86,6 +88,9 @@ cdef class State:
     cdef void list_connection(self, Connection *connection) noexcept nogil
     cdef void borrow(self, Slab *slab) noexcept nogil
     cdef void set_deadline(self, Connection *connection, int deadline, long long due_ms) noexcept nogil
+    cdef void await_request(self, Connection *connection) noexcept nogil
+    cdef void await_end(self, Connection *connection) noexcept nogil
+    cdef bint lingers_on(self, Connection *connection) noexcept nogil
     cdef void await_arrival(self, Connection *connection) noexcept nogil
     cdef void await_drained(self, Connection *connection) noexcept nogil
     cdef void reached(self, int limit) noexcept nogil

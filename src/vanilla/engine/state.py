@@ -15,10 +15,14 @@ from cython.cimports.vanilla.engine.connections import (
     DRAINED,
     DRAINED_RATE,
     HEAD,
+    IDLE,
     IN_HEAD,
+    LINGER,
     count_unsent,
 )
 from cython.cimports.vanilla.net.posix import CLOCK_MONOTONIC, c_assert, clock_gettime, timespec
+
+DRAIN_LINGER_MS = 500  # for a client to read its last answer and close, once the server shuts down
 
 
 @cython.cfunc
@@ -215,6 +219,41 @@ class State:
         elif due_ms < connection.timer.due_ms:
             self.wheel.remove(cython.address(connection.timer))
             self.wheel.add(cython.address(connection.timer), due_ms)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def await_request(self, connection: cython.pointer[Connection]) -> cython.void:
+        """Nothing is under way: the client has a time to begin another request."""
+        keepalive_ms: cython.longlong = self.bounds[connection.listener].keepalive_ms
+        self.set_deadline(connection, IDLE, self.now_ms + keepalive_ms if keepalive_ms else 0)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def await_end(self, connection: cython.pointer[Connection]) -> cython.void:
+        """All was sent and our side is shut: the client has a time to close."""
+        linger_ms: cython.longlong = self.bounds[connection.listener].linger_ms
+        if self.worker.is_draining:
+            linger_ms = min(linger_ms, DRAIN_LINGER_MS)
+        if connection.deadline != LINGER:
+            connection.began_ms = self.now_ms
+        self.set_deadline(connection, LINGER, self.now_ms + linger_ms)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def lingers_on(self, connection: cython.pointer[Connection]) -> cython.bint:
+        """Give a client that still takes its last answer from the kernel more time, `write_timeout` at most: closing
+        now would lose it the rest if it sent anything.
+        """
+        write_ms: cython.longlong = self.bounds[connection.listener].write_ms
+        if self.worker.is_draining or (write_ms and self.now_ms - connection.began_ms >= write_ms):
+            return False
+        if self.backend.count_queued(cython.address(connection.channel)) == 0:
+            return False
+        self.await_end(connection)
+        return True
 
     @cython.cfunc
     @cython.nogil

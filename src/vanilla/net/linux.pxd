@@ -22,6 +22,12 @@ cdef extern from "<sys/eventfd.h>" nogil:
     int EFD_CLOEXEC, EFD_NONBLOCK
     int eventfd(unsigned int value, int flags)
 
+cdef extern from "<linux/sockios.h>" nogil:
+    int SIOCOUTQ
+
+cdef extern from "<sys/ioctl.h>" nogil:
+    int ioctl(int fd, unsigned long request, void *argument)
+
 cdef extern from "<sys/socket.h>" nogil:
     int SOCK_NONBLOCK, SOCK_CLOEXEC
     int accept4(int fd, sockaddr *address, socklen_t *length, int flags)
