@@ -185,3 +185,11 @@ def test_head_is_answered_with_the_length_that_get_would_have(configure) -> None
 def test_a_refusal_of_head_has_no_content_either(configure) -> None:
     results = drive(configure(hello), [ask(b"HEAD / HTTP/1.1\r\n\r\n", eof, heads={0})])
     assert (results[0].statuses, results[0].rest) == ([400], b"")
+
+
+def test_an_empty_line_in_two_pieces_leaves_the_connection_idle(configure) -> None:
+    limits = Limits(read_timeout=0.15, keepalive_timeout=0.15)
+    script = Script(rounds=[Round(send=GET, until=frames(1)), Round(send=[b"\r", b"\n"], until=eof)])
+    results = drive(configure(hello, limits=limits), [script])
+    assert (results[0].statuses, results[0].rest) == ([200], b"")
+    assert results.counters.limits_reached == {"keepalive_timeout": 1}
