@@ -433,6 +433,10 @@ def on_due(state: State, connection: cython.pointer[Connection]) -> cython.void:
         if state.lingers_on(connection):
             return
         state.reached(LIMIT_LINGER)
+    elif deadline == DRAINED_RATE:
+        if state.drains_on(connection):
+            return
+        state.reached(LIMIT_SEND_RATE)
     else:
-        state.reached(LIMIT_SEND_RATE if deadline == DRAINED_RATE else LIMIT_WRITE)
+        state.reached(LIMIT_WRITE)
     state.close(connection)

@@ -51,6 +51,7 @@ ctypedef struct Connection:
     long long due_ms
     long long began_ms   # when the content began to arrive, or the answer to be blocked
     long long moved      # bytes received or sent since then
+    int queued           # bytes that the kernel held for the client at that time
     Slab *held
     int held_end
     int searched

@@ -93,6 +93,7 @@ cdef class State:
     cdef bint lingers_on(self, Connection *connection) noexcept nogil
     cdef void await_arrival(self, Connection *connection) noexcept nogil
     cdef void await_drained(self, Connection *connection) noexcept nogil
+    cdef bint drains_on(self, Connection *connection) noexcept nogil
     cdef void reached(self, int limit) noexcept nogil
     cdef void note_busy(self, Connection *connection) noexcept nogil
     cdef void close(self, Connection *connection) noexcept nogil

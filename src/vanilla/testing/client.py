@@ -29,7 +29,7 @@ class DeadlineExceededError(TimeoutError):
 
 
 class Group(tuple[Connection, ...]):
-    """The connections of one `fire`, in the order of its scripts; they stay open until they are closed."""
+    """The connections of one `fire`, in the order of its scripts; open until either side closes them."""
 
     __slots__ = ()
 
@@ -67,7 +67,7 @@ class Client:
         self._loop.close()
 
     def fire(self, scripts: Sequence[Script]) -> Group:
-        """Open one connection per script and play them all at once; the connections stay open.
+        """Open one connection per script and play them all at once; connections stay open if the server lets them.
 
         Returns: the connections; their `.results` are in the order of the scripts.
         Raises: DeadlineExceededError with everything received so far.

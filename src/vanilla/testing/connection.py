@@ -167,13 +167,16 @@ class Connection:
 
     def _advance(self) -> None:
         """Go through the script as far as it goes, then wait for what it needs next."""
-        if not self._is_connected or self._is_closed:
+        if not self._is_connected:
             return
         while self._at < len(self._rounds) and self._is_over(self._rounds[self._at]):
             self._at += 1
             self._until = None
-        is_reading = self._until is not None and self._rounds[self._at].reads and not self.received.eof
-        self._loop.watch(self._socket, READ * is_reading | WRITE * bool(self._unsent), self._on_ready)
+        if self.received.eof:
+            self.close()  # as clients do: a server that lingers waits for it
+        elif not self._is_closed:
+            is_reading = self._until is not None and self._rounds[self._at].reads
+            self._loop.watch(self._socket, READ * is_reading | WRITE * bool(self._unsent), self._on_ready)
         if self.is_done and not self._was_reported:
             self._was_reported = True
             self._on_done(self)

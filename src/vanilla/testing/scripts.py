@@ -116,7 +116,7 @@ class Script:
     """The whole life of one connection.
 
     Attributes:
-        rounds: played in order; the connection then stays open until the group or the session is closed.
+        rounds: played in order; the connection then stays open until it is closed, by either side.
         heads: positions, from 0, of the final responses that answer HEAD and so have no body.
         receive_buffer: SO_RCVBUF in bytes, set before connecting; None leaves it to the kernel.
         receive_bytes: most bytes that one recv(2) takes: little for a slow reader.
