@@ -36,6 +36,7 @@ def test_the_defaults_are_those_that_the_manual_gives() -> None:
         "max_requests_per_connection": None,
         "max_pending_bytes": 1048576,
         "linger_timeout": 2.0,
+        "suspend_timeout": None,
     }
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from vanilla.contract import Request, Response, Worker
 from vanilla.counters import Counters, Credentials, RequestTiming
 from vanilla.errors import BindError, ConfigError
+from vanilla.handles import Parked, Timer, Watch
 from vanilla.limits import Limits
 from vanilla.net.listen import Listener
 from vanilla.server import Server, ServerConfig, WorkerError
-from vanilla.steps import Interest, Step
+from vanilla.steps import Event, Interest, Step
 from vanilla.version import VERSION as __version__
 
 __all__ = [
@@ -16,15 +17,19 @@ __all__ = [
     "ConfigError",
     "Counters",
     "Credentials",
+    "Event",
     "Interest",
     "Limits",
     "Listener",
+    "Parked",
     "Request",
     "RequestTiming",
     "Response",
     "Server",
     "ServerConfig",
     "Step",
+    "Timer",
+    "Watch",
     "Worker",
     "WorkerError",
     "__version__",

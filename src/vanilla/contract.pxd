@@ -37,13 +37,14 @@ ctypedef struct Counts:
 
 cdef int LIMIT_TARGET, LIMIT_HEADER_BYTES, LIMIT_HEADERS, LIMIT_BODY, LIMIT_EXTENSION, LIMIT_READ, LIMIT_KEEPALIVE
 cdef int LIMIT_WRITE, LIMIT_RECEIVE_RATE, LIMIT_SEND_RATE, LIMIT_CONNECTIONS, LIMIT_ACCEPT, LIMIT_REQUESTS
-cdef int LIMIT_PENDING, LIMIT_LINGER
+cdef int LIMIT_PENDING, LIMIT_LINGER, LIMIT_SUSPEND
 
 cdef class Request:
     cdef Framed framed
     cdef PeerAddress peer_address
     cdef bint has_claim
     cdef bint is_read
+    cdef bint has_left
     cdef readonly int client_fd
     cdef object _method
     cdef object _target
@@ -53,6 +54,7 @@ cdef class Request:
 
     cdef void forget(self) noexcept
     cdef void keep(self) noexcept
+    cdef void leave(self) noexcept
     cdef bytes copy(self, Py_ssize_t start, Py_ssize_t end)
     cdef int split_target(self) except -1
 
@@ -72,4 +74,5 @@ cdef class Worker:
     cdef public object state
     cdef readonly int index
     cdef bint is_draining
+    cdef object loop
     cdef Counts counts

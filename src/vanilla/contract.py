@@ -6,6 +6,7 @@ thread of their worker; a Request may be kept and read anywhere.
 
 from __future__ import annotations
 
+import math
 import socket
 import struct
 
@@ -19,6 +20,7 @@ from cython.cimports.vanilla.http1.reply import append_decimal, append_status_li
 
 from vanilla.counters import Counters, Credentials
 from vanilla.limits import OFFSET_MAX, Limits
+from vanilla.recording import RecordingLoop
 
 LIMIT_NAMES = (
     "max_target_bytes",
@@ -36,10 +38,11 @@ LIMIT_NAMES = (
     "max_requests_per_connection",
     "max_pending_bytes",
     "linger_timeout",
+    "suspend_timeout",
 )
 LIMIT_TARGET, LIMIT_HEADER_BYTES, LIMIT_HEADERS, LIMIT_BODY, LIMIT_EXTENSION, LIMIT_READ, LIMIT_KEEPALIVE = range(7)
 LIMIT_WRITE, LIMIT_RECEIVE_RATE, LIMIT_SEND_RATE, LIMIT_CONNECTIONS, LIMIT_ACCEPT, LIMIT_REQUESTS = range(7, 13)
-LIMIT_PENDING, LIMIT_LINGER = range(13, 15)
+LIMIT_PENDING, LIMIT_LINGER, LIMIT_SUSPEND = range(13, 16)
 
 _METHODS = (b"GET", b"PUT", b"HEAD", b"POST", b"PATCH", b"TRACE", b"DELETE", b"OPTIONS", b"CONNECT")
 _FRAMING_FIELDS = (b"content-length", b"transfer-encoding")
@@ -246,6 +249,14 @@ class Request:
         return Credentials(pid, uid, gid) if pid else None
 
     @property
+    def disconnected(self) -> bool:
+        """Whether the client went away while this request waited: its connection was reset or closed by both sides.
+
+        A client that only shut its writing side is not gone: it still reads its answer. Any thread may ask.
+        """
+        return self.has_left
+
+    @property
     def tls(self) -> None:
         """What TLS agreed on; None on a plain connection."""
         return None
@@ -293,6 +304,13 @@ class Request:
         """The handler kept this object: hold on to its bytes, and let go of the connection's descriptor."""
         claim(self.framed.slab)
         self.has_claim = True
+        self.client_fd = -1
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def leave(self) -> cython.void:
+        """The client is gone: its descriptor may be another's by now."""
+        self.has_left = True
         self.client_fd = -1
 
 
@@ -492,6 +510,99 @@ class Worker:
     def draining(self) -> bool:
         """Whether the server is shutting down: finish what is short, begin nothing long."""
         return self.is_draining
+
+    def watch_fd(
+        self,
+        fd: int,
+        interest: int,
+        continuation: object,
+        payload: object = None,
+        *,
+        timeout: float | None = None,
+        on_disconnect: object = None,
+    ) -> object:
+        """Go on with this request once a descriptor is ready: register, and return `Step.SUSPEND`.
+
+        Then `continuation(request, response, worker, payload, event)` is called, once, on this thread, and returns a
+        step: `Step.SUSPEND` after another watch, or the end. Of several watches the first that is ready decides what
+        goes on; the rest stay until they are ready, cancelled, or the request is answered. What was appended before
+        a suspension is sent at once. Later requests of the same client wait in order.
+
+        Args:
+            fd: a descriptor that can be polled: socket, pipe, timerfd, eventfd, inotify; best non-blocking. It is the
+                request's own: the continuation closes it, and if the client goes away first, the worker does.
+            interest: `Interest.READABLE`, `Interest.WRITABLE`, or both.
+            continuation: what goes on.
+            payload: handed to the continuation.
+            timeout: seconds until it is called with `Event.TIMEOUT` instead; default `Limits.suspend_timeout`.
+            on_disconnect: called with the payload if the client goes away first, before the descriptor is closed.
+
+        Returns: the watch; `cancel()` ends it, and its descriptor stays open.
+        Raises: ValueError if the descriptor is watched already; OSError if it is closed, or is a regular file;
+            RuntimeError outside a request.
+        Source: epoll_ctl(2).
+        """
+        return self._reach_loop().watch_fd(fd, interest, continuation, payload, timeout, on_disconnect, False)
+
+    def watch_fd_persistent(
+        self, fd: int, interest: int, continuation: object, payload: object = None, *, timeout: float | None = None
+    ) -> object:
+        """Call `continuation(None, None, worker, payload, event)` whenever a descriptor is ready, until cancelled.
+
+        For what outlives requests: a database connection, a timerfd, an inotify. It belongs to no request and stays
+        open whoever goes away; answer requests that wait for it by their `park()` handles. A continuation that leaves
+        the descriptor ready is called again in the next tick.
+
+        Args, Returns, Raises: as `watch_fd`; `timeout` is one call with `Event.TIMEOUT`, and the watch goes on.
+        """
+        return self._reach_loop().watch_fd(fd, interest, continuation, payload, timeout, None, True)
+
+    def park(self) -> object:
+        """A handle for the request that is being handled, to return `Step.SUSPEND` with and to resume it by.
+
+        Returns: the handle: `resume(continuation, payload=None)` has `continuation(request, response, worker, payload,
+            Event.RESUMED)` called in this tick, on this thread; `request` and `is_active` tell about it.
+        Raises: RuntimeError outside a request.
+        """
+        return self._reach_loop().park_current()
+
+    def call_later(self, seconds: float, function: object, *args: object) -> object:
+        """Call `function(*args)` once, on this worker's thread, `seconds` from now.
+
+        Args:
+            seconds: 0 or more; resolution 1 ms; it may be late after a long tick, never early.
+            function: what it raises is logged with its traceback, and the worker goes on.
+
+        Returns: the timer; `cancel()` before it is due forgets it.
+        Raises: ValueError if `seconds` is negative or not finite; TypeError if `function` cannot be called.
+        Source: the monotonic clock, clock_gettime(2).
+        """
+        return self._reach_loop().call_later(seconds, function, args)
+
+    def call_at(self, when: float, function: object, *args: object) -> object:
+        """Call `function(*args)` once when `time.monotonic()` has reached `when`; otherwise as `call_later`."""
+        if not math.isfinite(when):
+            raise ValueError(f"when {when!r}: give a time on the clock of time.monotonic()")
+        return self._reach_loop().call_at_ns(math.ceil(when * 1e9), function, args)
+
+    def post(self, function: object, *args: object) -> None:
+        """Have `function(*args)` called on this worker's thread in its next tick. Any thread; in the order posted.
+
+        What it raises is logged, and the worker goes on. However many posts come, the worker is woken once.
+        Raises: RuntimeError if the worker has ended.
+        """
+        self._reach_loop().post(function, args)
+
+    def _reach_loop(self) -> object:
+        """The event loop below; for a worker made by hand one that records, see `vanilla.recording`."""
+        if self.loop is None:
+            self.loop = RecordingLoop()
+        return self.loop
+
+    @property
+    def recorded(self) -> object:
+        """For tests, on a worker made by hand: what was asked of it, as a `RecordingLoop`."""
+        return self._reach_loop()
 
     def counters(self) -> Counters:
         """What this worker has counted so far. Any thread, no lock."""

@@ -1,12 +1,17 @@
 """The types of contract.py, which is compiled; what each name means stands there."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeAlias, final
 
 from vanilla.counters import Counters, Credentials
+from vanilla.handles import Parked, Timer, Watch
+from vanilla.recording import RecordingLoop
+from vanilla.steps import Event, Step
 
 _Buffer: TypeAlias = bytes | bytearray | memoryview
 _Text: TypeAlias = str | bytes
+
+_Continuation: TypeAlias = Callable[[Request, Response, Worker, Any, Event], Step | None]
 
 LIMIT_NAMES: Final[tuple[str, ...]]
 
@@ -33,6 +38,8 @@ class Request:
     def client_fd(self) -> int: ...
     @property
     def peer(self) -> tuple[str, int] | None: ...
+    @property
+    def disconnected(self) -> bool: ...
     @property
     def tls(self) -> None: ...
     def header(self, name: _Text, default: bytes | None = None) -> bytes | None: ...
@@ -65,3 +72,28 @@ class Worker:
     @property
     def draining(self) -> bool: ...
     def counters(self) -> Counters: ...
+    def watch_fd(
+        self,
+        fd: int,
+        interest: int,
+        continuation: _Continuation,
+        payload: Any = None,
+        *,
+        timeout: float | None = None,
+        on_disconnect: Callable[[Any], object] | None = None,
+    ) -> Watch: ...
+    def watch_fd_persistent(
+        self,
+        fd: int,
+        interest: int,
+        continuation: Callable[[None, None, Worker, Any, Event], object],
+        payload: Any = None,
+        *,
+        timeout: float | None = None,
+    ) -> Watch: ...
+    def park(self) -> Parked: ...
+    def call_later(self, seconds: float, function: Callable[..., object], *args: object) -> Timer: ...
+    def call_at(self, when: float, function: Callable[..., object], *args: object) -> Timer: ...
+    def post(self, function: Callable[..., object], *args: object) -> None: ...
+    @property
+    def recorded(self) -> RecordingLoop: ...

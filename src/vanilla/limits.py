@@ -42,6 +42,8 @@ class Limits:
         max_pending_bytes: answers waiting in memory for one connection above which its next pipelined request waits.
         linger_timeout: how long a connection closed with input unread is kept to drop that input, so that the client
             reads its answer instead of a reset (RFC 9112 section 9.6); off closes at once.
+        suspend_timeout: how long a watch of a suspended request may take where it was given no timeout of its own; its
+            continuation is called with `Event.TIMEOUT` then. Off by default.
 
     Raises: ConfigError for a value out of range.
     """
@@ -62,6 +64,7 @@ class Limits:
     max_requests_per_connection: int | None = None
     max_pending_bytes: int | None = 1024 * 1024
     linger_timeout: float | None = 2.0
+    suspend_timeout: float | None = None
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

@@ -232,8 +232,8 @@ def test_a_signal_under_load_answers_what_was_pipelined_up_to_the_answer_that_sa
 
 
 def test_with_a_drain_delay_clients_that_never_pause_lose_nothing(command) -> None:
-    """They go on until they are told to close; no connection ends without having been told."""
-    server = command(FAST, "--drain-delay", "0.5")
+    """They go on until they are told to close; no connection ends without having been told. A second signal ends it."""
+    server = command(FAST, "--drain-delay", "1000")
     with Client(server.address) as client:
         group = client.fire(repeat(32, ask(GET)))
         server.signal(signal.SIGTERM)
@@ -241,6 +241,8 @@ def test_with_a_drain_delay_clients_that_never_pause_lose_nothing(command) -> No
         for result in results:
             assert result.frames[-1].closes
             assert (set(result.statuses), result.rest) == ({200}, b"")
+        assert server.process.poll() is None
+        server.signal(signal.SIGTERM)
         assert server.wait() == 0
 
 

@@ -6,7 +6,7 @@ Each refusal has no content, closes the connection, and follows the answers to t
 import pytest
 
 from vanilla import Limits
-from vanilla.testing import Result, ask, drive, eof, frames
+from vanilla.testing import Result, Round, Script, ask, drive, eof, frames
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -247,6 +247,20 @@ def test_what_is_over_a_limit_is_refused_from_what_has_arrived(configure, echo, 
     assert_is_refusal(results[0], status)
     assert results.counters.limits_reached == {limit: 1}
     assert (results.counters.requests, results.counters.in_flight) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "status", "limit"),
+    [
+        pytest.param([b"GET /", b"a" * 5000, b"a" * 3200], 414, "max_target_bytes", id="target"),
+        pytest.param([with_fields(b"A: " + b"b" * 17_000)[:-4], b"b" * 16_000], 431, "max_header_bytes", id="value"),
+        pytest.param([b"GET / HTTP/1.1\r\n" + b"A" * 17_000, b"A" * 16_000], 431, "max_header_bytes", id="name"),
+    ],
+)
+def test_what_comes_over_a_limit_without_a_line_end_is_refused_at_once(configure, echo, pieces, status, limit) -> None:
+    results = drive(configure(echo), [Script(rounds=[Round(send=pieces, until=eof)])])
+    assert_is_refusal(results[0], status)
+    assert results.counters.limits_reached == {limit: 1}
 
 
 @pytest.mark.parametrize(("wire", "limits", "status", "limit"), OVER_A_LIMIT)

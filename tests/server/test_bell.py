@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import socket
 import threading
 
 from vanilla.server.bell import Bell, hear
@@ -43,4 +45,29 @@ def test_who_no_longer_listens_is_forgotten() -> None:
     with bell.listening() as ear:
         pass
     bell.ring()
-    assert ear.empty()
+    assert ear.fileno() == -1
+
+
+def test_a_signal_rings_for_the_main_thread() -> None:
+    seen: list[int] = []
+    before = signal.signal(signal.SIGUSR1, lambda number, _: seen.append(number))
+    try:
+        with Bell().listening() as ear:
+            signal.raise_signal(signal.SIGUSR1)
+            hear(ear, None)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert seen == [signal.SIGUSR1]
+
+
+def test_whom_signals_woke_before_they_wake_again() -> None:
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        writer.setblocking(False)
+        before = signal.set_wakeup_fd(writer.fileno())
+        try:
+            with Bell().listening():
+                pass
+            assert signal.set_wakeup_fd(before) == writer.fileno()
+        finally:
+            signal.set_wakeup_fd(before)

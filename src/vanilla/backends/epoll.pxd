@@ -3,7 +3,7 @@ from vanilla.net.linux cimport epoll_event
 from vanilla.net.posix cimport PeerAddress
 
 cdef long long TIMEOUT_MS_MAX
-cdef unsigned int NAMES_FROM
+cdef unsigned int NAMES_FROM, WATCHES_FROM
 
 cdef class Epoll(Backend):
     cdef int epoll_fd
@@ -18,6 +18,7 @@ cdef class Epoll(Backend):
     cdef int again_size
 
     cdef int control(self, int operation, int fd, unsigned int events, unsigned long long data) noexcept nogil
+    cdef void report_watch(self, unsigned int mask, unsigned long long name) noexcept nogil
     cdef void accept_ready(self, int number) noexcept nogil
     cdef void receive(self, Channel *channel) noexcept nogil
     cdef void push_again(self, Channel *channel) noexcept nogil

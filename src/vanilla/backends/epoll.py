@@ -6,6 +6,8 @@
 - A receive that returns fewer bytes than it had room for has emptied the socket; a second one to see EAGAIN costs as
   much as the first. Only EPOLLRDHUP says that the end is already queued behind those bytes: no further edge tells it.
 - Listeners and the wake-up are level-triggered: what one wait leaves, the next one reports.
+- A watched descriptor is level-triggered; watched once, it is one-shot and stays in the set disarmed, so that watching
+  it again is a change, and closing it needs no call. A regular file cannot be watched: EPERM.
 - EPOLLOUT is armed at the first short send and then left: on an edge-triggered descriptor it costs nothing.
 - close(2) removes a descriptor from the set only with its last duplicate: a handler that forks leaves one in the child,
   and its events still come. So an event names a channel by index and generation, and a stale one finds nobody.
@@ -21,8 +23,13 @@ from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.vanilla.backends.interface import (
     ACCEPTED,
     ACCEPTS_MAX,
+    EVENT_ERROR,
+    EVENT_HANGUP,
+    EVENT_READABLE,
+    EVENT_WRITABLE,
     EVENTS_MAX,
     LISTENERS_MAX,
+    READY,
     RECEIVE_BYTES_MIN,
     RECEIVED,
     WRITABLE,
@@ -33,11 +40,13 @@ from cython.cimports.vanilla.net.linux import (
     EFD_NONBLOCK,
     EPOLL_CLOEXEC,
     EPOLL_CTL_ADD,
+    EPOLL_CTL_DEL,
     EPOLL_CTL_MOD,
     EPOLLERR,
     EPOLLET,
     EPOLLHUP,
     EPOLLIN,
+    EPOLLONESHOT,
     EPOLLOUT,
     EPOLLRDHUP,
     SIOCOUTQ,
@@ -55,6 +64,7 @@ from cython.cimports.vanilla.net.posix import (
     AF_INET6,
     EAGAIN,
     ECONNRESET,
+    EEXIST,
     EINTR,
     ENOMEM,
     MSG_DONTWAIT,
@@ -77,6 +87,7 @@ from cython.cimports.vanilla.net.posix import (
 
 TIMEOUT_MS_MAX = 2**31 - 1  # what epoll_wait(2) takes: 24 days
 NAMES_FROM = 128  # channels are named from here on, listeners and the wake-up below
+WATCHES_FROM = 2**31  # watches are named from here on
 
 
 @cython.cfunc
@@ -286,6 +297,52 @@ class Epoll(Backend):
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
+    def watch(
+        self,
+        fd: cython.int,
+        slot: cython.uint,
+        generation: cython.uint,
+        interest: cython.int,
+        is_persistent: cython.bint,
+    ) -> cython.int:
+        mask: cython.uint = 0 if is_persistent else EPOLLONESHOT
+        name: cython.ulonglong = (cython.cast(cython.ulonglong, generation) << 32) | (slot + WATCHES_FROM)
+        result: cython.int
+        if interest & EVENT_READABLE:
+            mask |= EPOLLIN | EPOLLRDHUP
+        if interest & EVENT_WRITABLE:
+            mask |= EPOLLOUT
+        result = self.control(EPOLL_CTL_ADD, fd, mask, name)
+        return self.control(EPOLL_CTL_MOD, fd, mask, name) if result == -EEXIST else result
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def unwatch(self, fd: cython.int) -> cython.void:
+        self.control(EPOLL_CTL_DEL, fd, 0, 0)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def report_watch(self, mask: cython.uint, name: cython.ulonglong) -> cython.void:
+        """Turn one event of a watched descriptor into a completion."""
+        events: cython.int = 0
+        completion: cython.pointer[Completion]
+        if mask & EPOLLIN:
+            events |= EVENT_READABLE
+        if mask & EPOLLOUT:
+            events |= EVENT_WRITABLE
+        if mask & (EPOLLHUP | EPOLLRDHUP):
+            events |= EVENT_HANGUP
+        if mask & EPOLLERR:
+            events |= EVENT_ERROR
+        completion = self.complete(READY, cython.NULL, events)
+        completion.start = cython.cast(cython.int, cython.cast(cython.uint, name) - WATCHES_FROM)
+        completion.generation = cython.cast(cython.uint, name >> 32)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
     def wake(self) -> cython.void:
         one: cython.ulonglong = 1
         write(self.wake_fd, cython.address(one), 8)
@@ -318,6 +375,9 @@ class Epoll(Backend):
                 continue
             if data == cython.cast(cython.ulonglong, LISTENERS_MAX):
                 read(self.wake_fd, cython.address(wakes), 8)
+                continue
+            if cython.cast(cython.uint, data) >= WATCHES_FROM:
+                self.report_watch(mask, data)
                 continue
             channel = self.channels[cython.cast(cython.uint, data) - NAMES_FROM]
             if channel.fd < 0 or channel.generation != data >> 32:

@@ -21,12 +21,21 @@ ctypedef struct Completion:
     int start
     Channel *channel
     Slab *slab
+    unsigned int generation
     PeerAddress peer
 
 cdef enum:
     ACCEPTED
     RECEIVED
     WRITABLE
+    READY
+
+# What became of a watched descriptor, as bits; the same as vanilla.Event.
+cdef enum:
+    EVENT_READABLE = 1
+    EVENT_WRITABLE = 2
+    EVENT_HANGUP = 4
+    EVENT_ERROR = 8
 
 cdef Py_ssize_t RECEIVE_BYTES_MIN
 cdef int EVENTS_MAX, ACCEPTS_MAX, LISTENERS_MAX
@@ -52,6 +61,8 @@ cdef class Backend:
     cdef int count_queued(self, Channel *channel) noexcept nogil
     cdef void shut_writing(self, Channel *channel) noexcept nogil
     cdef void close(self, Channel *channel) noexcept nogil
+    cdef int watch(self, int fd, unsigned int slot, unsigned int generation, int interest, bint is_persistent) noexcept nogil
+    cdef void unwatch(self, int fd) noexcept nogil
     cdef int wait(self, long long timeout_ms) noexcept nogil
     cdef void wake(self) noexcept nogil
     cdef Completion *complete(self, int kind, Channel *channel, int result) noexcept nogil

@@ -149,6 +149,30 @@ class Backend:
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
+    def watch(
+        self,
+        fd: cython.int,
+        slot: cython.uint,
+        generation: cython.uint,
+        interest: cython.int,
+        is_persistent: cython.bint,
+    ) -> cython.int:
+        """Report READY once a user's descriptor is readable or writable (bits 1 and 2), hung up or broken.
+
+        Once, unless persistent: then on every wait, for as long as it lasts. The completion carries `slot` in `start`,
+        `generation`, and EVENT bits in `result`. Watching a descriptor again changes the watch. 0 or -errno.
+        """
+        return -1
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def unwatch(self, fd: cython.int) -> cython.void:
+        """Report the descriptor no more; one that is closed already is none."""
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
     def wait(self, timeout_ms: cython.longlong) -> cython.int:
         """Fill `completions` with what happened; 0 or -errno. Below 0 waits for ever, 0 only looks."""
         return -1

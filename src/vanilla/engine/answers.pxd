@@ -4,5 +4,6 @@ from vanilla.engine.state cimport Burst, State
 cdef void go_on_listed(State state) noexcept nogil
 cdef void finish_burst(State state, Burst *burst) noexcept nogil
 cdef void flush(State state, int until) noexcept nogil
+cdef void flush_written(State state) noexcept nogil
 cdef void send_burst(State state, Burst *burst) noexcept nogil
 cdef void on_writable(State state, Connection *connection) noexcept nogil

@@ -46,13 +46,40 @@ def flush(state: State, until: cython.int) -> cython.void:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
+def flush_written(state: State) -> cython.void:
+    """Send what resumed requests have appended, and let their connections go on."""
+    index: cython.int
+    burst: cython.pointer[Burst]
+    for index in range(state.written_count):
+        burst = cython.address(state.written[index])
+        if burst.connection.channel.generation != burst.generation:
+            continue
+        burst.connection.written_count -= 1
+        send_bytes(state, burst.connection, state.resumed.bytes + burst.start, burst.end - burst.start)
+        if burst.connection.channel.generation == burst.generation and count_unsent(burst.connection) == 0:
+            after_answers(state, burst.connection)
+    state.written_count = 0
+    state.resumed.clear()
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
 def send_burst(state: State, burst: cython.pointer[Burst]) -> cython.void:
-    """Send one burst's answers behind what is unsent already, in one call; keep what the kernel does not take."""
-    connection: cython.pointer[Connection] = burst.connection
-    source: cython.p_const_uchar = state.buffer.bytes + burst.start
-    length: cython.Py_ssize_t = burst.end - burst.start
+    """Send one burst's answers."""
+    if burst.connection.channel.generation == burst.generation:
+        send_bytes(state, burst.connection, state.buffer.bytes + burst.start, burst.end - burst.start)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def send_bytes(
+    state: State, connection: cython.pointer[Connection], source: cython.p_const_uchar, length: cython.Py_ssize_t
+) -> cython.void:
+    """Send behind what is unsent already, in one call; keep what the kernel does not take."""
     sent: cython.Py_ssize_t = 0
-    if length == 0 or connection.channel.generation != burst.generation:
+    if length == 0:
         return
     if count_unsent(connection) == 0:
         sent = state.backend.send(cython.address(connection.channel), source, length)
@@ -108,6 +135,13 @@ def on_writable(state: State, connection: cython.pointer[Connection]) -> cython.
 @cython.exceptval(check=False)
 def after_answers(state: State, connection: cython.pointer[Connection]) -> cython.void:
     """The kernel has taken all that is owed so far: go on with what waits, close, or wait for the next request."""
+    if connection.written_count > 0:
+        return  # there is more to send in this tick
+    if connection.parked is not cython.NULL:
+        connection.deadline = ANSWERING
+        connection.due_ms = 0
+        state.note_busy(connection)
+        return
     if connection.waiting is not cython.NULL:
         state.list_connection(connection)
         connection.deadline = ANSWERING

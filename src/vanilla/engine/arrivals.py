@@ -66,7 +66,7 @@ def on_received(state: State, completion: cython.pointer[Completion]) -> cython.
     if completion.result > 0 and not connection.closes:
         arrive(state, connection, completion.slab, completion.start, completion.result)
     if connection.is_ended and connection.channel.fd >= 0 and state.burst_count == burst_count:
-        if count_unsent(connection) == 0 and connection.waiting is cython.NULL:
+        if count_unsent(connection) == 0 and connection.waiting is cython.NULL and connection.parked is cython.NULL:
             state.close(connection)  # nothing is owed, and what has not fully arrived never will
 
 
@@ -109,9 +109,9 @@ def arrive_held(
     connection.held_end = before + length
     connection.moved += length
     if connection.arrival == IN_HEAD:
-        # Without a line end the head is not over: it is parsed again only when it has doubled, to apply the limits.
+        # Without a line end the head is not over: it is parsed again only once it is over a limit, or has doubled.
         if memchr(connection.held.bytes + before, 10, length) is cython.NULL:
-            if connection.held_end < connection.searched * 2:
+            if connection.held_end < min(connection.searched * 2, find_limit(state, connection)):
                 return
         connection.searched = connection.held_end
     elif connection.arrival == IN_SIZED_CONTENT:
@@ -131,6 +131,17 @@ def arrive_held(
             return
         connection.arrival = WHOLE_CHUNKED
     frame(state, connection, connection.held, 0, connection.held_end)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def find_limit(state: State, connection: cython.pointer[Connection]) -> cython.Py_ssize_t:
+    """How long the held head must at least be to be over the limit that its present line has."""
+    bounds: cython.pointer[Bounds] = cython.address(state.bounds[connection.listener])
+    if connection.content_start > 0:
+        return connection.content_start + bounds.header_bytes + 1
+    return bounds.target_bytes + 3  # behind a method of one letter and a space
 
 
 @cython.cfunc
@@ -303,6 +314,8 @@ def hold(
             state.borrow(connection.held)
         connection.held = held
     connection.held_end = connection.searched = cython.cast(cython.int, length)
+    if connection.arrival == IN_HEAD:
+        connection.content_start = cython.cast(cython.int, max(state.head.fields_start - at, 0))
     aim_receive(state, connection)
     state.await_arrival(connection)
     return connection.held is not cython.NULL

@@ -57,13 +57,15 @@ ctypedef struct Connection:
     int searched
     int chunk_state
     int chunk_at         # the next byte of the body to decode
-    int content_start
+    int content_start    # in a head: where its field lines begin, 0 until that is known
     int decoded_end
     int extension_bytes
     int trailer_bytes
     long long taken_ns   # when the kernel had taken the last answer; kept only where somebody asks for timestamps
     long long needed     # the whole message is this long; or the unread bytes of the present chunk
     Waiting *waiting
+    int written_count    # of what resumed requests appended and this tick has yet to send
+    void *parked         # the Parked request that is to be answered before anything else, borrowed
     unsigned char *unsent
     Py_ssize_t unsent_start
     Py_ssize_t unsent_end

@@ -24,6 +24,7 @@ ctypedef struct Bounds:
     long long rate_grace_ms
     long long accept_ms
     long long linger_ms
+    long long suspend_ms
     unsigned int requests_max
     Py_ssize_t pending_bytes
     bint is_full
@@ -72,6 +73,13 @@ cdef class State:
     cdef Slab **borrowed
     cdef int borrowed_count
     cdef int borrowed_size
+    cdef ResponseBuffer resumed
+    cdef Burst *written
+    cdef int written_count
+    cdef int written_size
+    cdef void **gone
+    cdef int gone_count
+    cdef int gone_size
 
     cdef long long now_ms
     cdef long long received_ns
@@ -90,13 +98,17 @@ cdef class State:
     cdef void set_deadline(self, Connection *connection, int deadline, long long due_ms) noexcept nogil
     cdef void await_request(self, Connection *connection) noexcept nogil
     cdef void await_end(self, Connection *connection) noexcept nogil
+    cdef void hasten_end(self, Connection *connection) noexcept nogil
     cdef bint lingers_on(self, Connection *connection) noexcept nogil
     cdef void await_arrival(self, Connection *connection) noexcept nogil
     cdef void await_drained(self, Connection *connection) noexcept nogil
     cdef bint drains_on(self, Connection *connection) noexcept nogil
     cdef void reached(self, int limit) noexcept nogil
     cdef void note_busy(self, Connection *connection) noexcept nogil
+    cdef void drop_waiting(self, Connection *connection) noexcept nogil
     cdef void close(self, Connection *connection) noexcept nogil
+    cdef void push_written(self, Connection *connection, Py_ssize_t start) noexcept nogil
+    cdef void on_gone(self, void *parked) noexcept nogil
     cdef void end_tick(self) noexcept nogil
 
 cdef long long read_clock_ns() noexcept nogil

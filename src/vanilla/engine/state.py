@@ -52,11 +52,14 @@ class State:
         self.framed = cython.NULL
         self.listed = cython.NULL
         self.borrowed = cython.NULL
+        self.written = cython.NULL
+        self.gone = cython.NULL
         self.housekeeping.link = cython.NULL
         self.pool = SlabPool()
         self.table = ConnectionTable()
         self.wheel = TimerWheel()
         self.buffer = ResponseBuffer()
+        self.resumed = ResponseBuffer()
         self.date = DateLine()
         self.head = Head()
         self.chunked = Chunked()
@@ -66,6 +69,8 @@ class State:
         free(self.framed)
         free(self.listed)
         free(self.borrowed)
+        free(self.written)
+        free(self.gone)
 
     @cython.cfunc
     @cython.nogil
@@ -174,10 +179,23 @@ class State:
     @cython.exceptval(check=False)
     def note_busy(self, connection: cython.pointer[Connection]) -> cython.void:
         """Count the connection as in flight while a message is arriving or an answer is unsent."""
-        is_busy: cython.bint = connection.held is not cython.NULL or count_unsent(connection) > 0
+        is_busy: cython.bint = (
+            connection.held is not cython.NULL or count_unsent(connection) > 0 or connection.parked is not cython.NULL
+        )
         if is_busy != connection.is_busy:
             connection.is_busy = is_busy
             self.counts.in_flight += 1 if is_busy else -1
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def drop_waiting(self, connection: cython.pointer[Connection]) -> cython.void:
+        """Leave the requests that wait behind another one unanswered: the connection closes before them."""
+        if connection.waiting is not cython.NULL:
+            self.counts.in_flight -= connection.waiting.count
+            release(connection.waiting.slab)
+            free(connection.waiting)
+            connection.waiting = cython.NULL
 
     @cython.cfunc
     @cython.nogil
@@ -193,8 +211,10 @@ class State:
         if connection.is_busy:
             connection.is_busy = False
             self.counts.in_flight -= 1
-        if connection.waiting is not cython.NULL:
-            self.counts.in_flight -= connection.waiting.count
+        self.drop_waiting(connection)
+        if connection.parked is not cython.NULL:
+            self.on_gone(connection.parked)
+            connection.parked = cython.NULL
         connection.is_listed = False
         self.table.give_back(connection)
         self.allowances[number] += 1
@@ -211,7 +231,8 @@ class State:
         for index in range(self.borrowed_count):
             release(self.borrowed[index])
         self.borrowed_count = 0
-        self.framed_count = self.burst_count = self.flushed_count = 0
+        self.framed_count = self.burst_count = self.flushed_count = self.written_count = 0
+        self.resumed.clear()
         self.buffer.clear()
         self.pool.recycle()
         self.table.recycle()
@@ -256,6 +277,14 @@ class State:
         if connection.deadline != LINGER:
             connection.began_ms = self.now_ms
         self.set_deadline(connection, LINGER, self.now_ms + linger_ms)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def hasten_end(self, connection: cython.pointer[Connection]) -> cython.void:
+        """The server drains: a connection that began to linger before gets no more time than those that do now."""
+        if connection.due_ms > self.now_ms + DRAIN_LINGER_MS:
+            self.set_deadline(connection, LINGER, self.now_ms + DRAIN_LINGER_MS)
 
     @cython.cfunc
     @cython.nogil
@@ -311,3 +340,40 @@ class State:
             )
         elif connection.deadline != DRAINED:
             self.set_deadline(connection, DRAINED, self.now_ms + bounds.write_ms if bounds.write_ms else 0)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def on_gone(self, parked: cython.p_void) -> cython.void:
+        """The client of a parked request is gone; the loop keeps the object alive."""
+        if self.gone_count == self.gone_size:
+            self.gone_size = max(self.gone_size * 2, 64)
+            self.gone = cython.cast(
+                cython.pointer[cython.p_void], realloc(self.gone, self.gone_size * cython.sizeof(cython.p_void))
+            )
+            if self.gone is cython.NULL:
+                abort()
+        self.gone[self.gone_count] = parked
+        self.gone_count += 1
+        self.has_notice = True
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def push_written(self, connection: cython.pointer[Connection], start: cython.Py_ssize_t) -> cython.void:
+        """Queue what a resumed request has appended to `resumed` from `start` on."""
+        burst: cython.pointer[Burst]
+        if self.written_count == self.written_size:
+            self.written_size = max(self.written_size * 2, 64)
+            self.written = cython.cast(
+                cython.pointer[Burst], realloc(self.written, self.written_size * cython.sizeof(Burst))
+            )
+            if self.written is cython.NULL:
+                abort()
+        burst = cython.address(self.written[self.written_count])
+        self.written_count += 1
+        burst.connection = connection
+        burst.generation = connection.channel.generation
+        burst.start = start
+        burst.end = self.resumed.length
+        connection.written_count += 1

@@ -6,7 +6,9 @@ cdef extern from *:
     int trailing_zeros "__builtin_ctzll"(unsigned long long word) nogil
 
 # A place in the wheel, embedded in whatever has a deadline. `link` points at the pointer to it; NULL while not in a wheel.
+# `owner` is the Python object that the node is part of, borrowed, or NULL for a connection's.
 ctypedef struct TimerNode:
+    void *owner
     long long due_ms
     TimerNode *next
     TimerNode **link

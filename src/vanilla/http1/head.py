@@ -49,7 +49,8 @@ for _octet in range(256):
 class Head:
     """Where the parts of one request head lie, and what its fields say of framing and persistence.
 
-    Offsets are into the bytes that were parsed. content_length is -1 when none was declared; version is 10 or 11.
+    Offsets are into the bytes that were parsed; fields_start is 0 until the request line is whole. content_length is -1
+    when none was declared; version is 10 or 11.
     """
 
 
@@ -67,6 +68,7 @@ def parse_head(
 ) -> cython.Py_ssize_t:
     """Offset one past the head in data[start:end], INCOMPLETE, or the negated status that refuses it."""
     at: cython.Py_ssize_t = parse_request_line(head, data, start, end, target_bytes_max)
+    head.fields_start = 0
     if at < 0:
         return at
     head.fields_start = at

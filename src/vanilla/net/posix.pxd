@@ -3,7 +3,7 @@ from libc.stdint cimport uint16_t, uint32_t
 
 cdef extern from "<errno.h>" nogil:
     int errno
-    int EAGAIN, EWOULDBLOCK, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, ECONNABORTED, EPIPE, ECONNRESET
+    int EAGAIN, EEXIST, EPERM, EBADF, EWOULDBLOCK, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, ECONNABORTED, EPIPE, ECONNRESET
 
 cdef extern from "<unistd.h>" nogil:
     int close(int fd)

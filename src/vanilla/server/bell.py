@@ -1,39 +1,64 @@
-"""One signal to many waiting threads that a signal handler may give too."""
+"""One signal to many waiting threads that a signal handler may give too.
+
+# Facts about waiting for a signal
+Python runs a signal's handler between two bytecodes. One that arrives after the last look for it and before a lock is
+waited for is not handled until that wait ends; a wait on a descriptor that signals write to (signal.set_wakeup_fd)
+ends at once. And threading.Event will not do for another reason: its lock is not reentrant, so a handler that sets it
+while the main thread is inside wait() may stop there for ever.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import queue
+import signal
+import socket
+import threading
 from collections.abc import Iterator
+
+RINGS_BYTES_MAX = 4096  # taken at once: however often it rang, one look at the state answers it
 
 
 class Bell:
-    """Wakes every thread that listens.
-
-    threading.Event will not do: its lock is not reentrant, so a signal handler that sets it while the main thread is
-    inside wait() may stop there for ever. SimpleQueue.put is reentrant by promise.
-    """
+    """Wakes every thread that listens."""
 
     def __init__(self) -> None:
-        self._ears: list[queue.SimpleQueue[None]] = []
+        self._ringers: list[socket.socket] = []
 
     def ring(self) -> None:
         """Wake all who listen now; each will notice, even if it was not waiting at this instant."""
-        for ear in tuple(self._ears):
-            ear.put(None)
+        for ringer in tuple(self._ringers):
+            with contextlib.suppress(OSError):  # full, so it will be heard; or closed, so nobody listens
+                ringer.send(b"\0")
 
     @contextlib.contextmanager
-    def listening(self) -> Iterator[queue.SimpleQueue[None]]:
-        """Hear every ring from here on: look at the state first, then wait with hear()."""
-        ear: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self._ears.append(ear)
-        try:
-            yield ear
-        finally:
-            self._ears.remove(ear)
+    def listening(self) -> Iterator[socket.socket]:
+        """Hear every ring from here on, on the main thread every signal too: look at the state first, then hear()."""
+        ear, ringer = socket.socketpair()
+        with ear, ringer:
+            ringer.setblocking(False)
+            self._ringers.append(ringer)
+            try:
+                with _woken_by_signals(ringer):
+                    yield ear
+            finally:
+                self._ringers.remove(ringer)
 
 
-def hear(ear: queue.SimpleQueue[None], timeout: float | None) -> None:
+@contextlib.contextmanager
+def _woken_by_signals(ringer: socket.socket) -> Iterator[None]:
+    """Have signals ring, on the one thread that handles them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.set_wakeup_fd(ringer.fileno(), warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(previous)
+
+
+def hear(ear: socket.socket, timeout: float | None) -> None:
     """Wait for the next ring, or `timeout` seconds."""
-    with contextlib.suppress(queue.Empty):
-        ear.get(timeout=timeout)
+    ear.settimeout(timeout)
+    with contextlib.suppress(TimeoutError, BlockingIOError):
+        ear.recv(RINGS_BYTES_MAX)

@@ -1,0 +1,90 @@
+from libc.stdlib cimport free, realloc
+
+from vanilla.backends.interface cimport Completion
+from vanilla.contract cimport Request, Response, Worker
+from vanilla.engine.connections cimport Connection
+from vanilla.engine.state cimport State
+from vanilla.engine.timers cimport TimerNode
+
+cdef extern from *:
+    int atomic_load "__atomic_load_n"(int *value, int order) nogil
+    int atomic_exchange "__atomic_exchange_n"(int *value, int wanted, int order) nogil
+    int ACQUIRE "__ATOMIC_ACQUIRE"
+    int ACQUIRE_RELEASE "__ATOMIC_ACQ_REL"
+
+# A watched descriptor that became ready, until the GIL is held.
+ctypedef struct Ready:
+    unsigned int slot
+    unsigned int generation
+    int events
+
+cdef int EVENT_TIMEOUT, EVENT_RESUMED
+
+cdef class Timer:
+    cdef TimerNode node
+    cdef Loop loop
+    cdef object function
+    cdef tuple arguments
+
+cdef class Parked:
+    cdef Loop loop
+    cdef Connection *connection
+    cdef unsigned int generation
+    cdef readonly Request request
+    cdef readonly Response response
+    cdef list watches
+    cdef bint is_open
+    cdef bint has_begun
+    cdef bint has_handle
+    cdef long long entered_ns
+
+cdef class Watch:
+    cdef Loop loop
+    cdef readonly int fd
+    cdef int interest
+    cdef unsigned int slot
+    cdef unsigned int generation
+    cdef readonly bint is_active
+    cdef bint is_persistent
+    cdef bint is_limited
+    cdef object continuation
+    cdef object payload
+    cdef object on_disconnect
+    cdef Parked parked
+    cdef Timer deadline
+
+cdef class Loop(State):
+    cdef list watches
+    cdef list free_slots
+    cdef unsigned int watch_count
+    cdef dict watched
+    cdef set timers
+    cdef set parked
+    cdef object mailbox
+    cdef object resumptions
+    cdef int has_mail
+    cdef bint is_shut
+    cdef Connection *calling
+    cdef Parked current
+    cdef Request request
+
+    cdef Ready *ready
+    cdef int ready_count
+    cdef int ready_size
+    cdef void **due
+    cdef int due_count
+    cdef int due_size
+    cdef void on_ready(self, Completion *completion) noexcept nogil
+    cdef void on_timer(self, void *owner) noexcept nogil
+    cdef Parked park(self)
+    cdef int check_open(self) except -1
+    cdef int forget_watch(self, Watch watch) except -1
+    cdef int run_mail(self) except -1
+    cdef int run_due(self) except -1
+    cdef int run_ready(self) except -1
+    cdef int run_gone(self) except -1
+    cdef int run_resumptions(self) except -1
+    cdef int fire(self, Watch watch, int events) except -1
+    cdef int go_on(self, Parked parked, object continuation, object payload, int events) except -1
+    cdef int call(self, object function, object arguments) except -1
+    cdef void report(self, object subject, str what, object error) noexcept

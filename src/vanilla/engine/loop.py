@@ -1,0 +1,423 @@
+"""What waits on a worker besides its connections: watched descriptors, timers, and calls posted by other threads.
+
+Phase 1 only notes what became ready or due, without the GIL; phase 2 begins by running it. A request that waits is a
+`Parked`: its connection is not read, and the requests behind it wait in order; nobody else does.
+"""
+
+from __future__ import annotations
+
+import collections
+import logging
+import math
+import os
+
+import cython
+from cython.cimports.libc.stdlib import abort
+from cython.cimports.vanilla.contract import LIMIT_SUSPEND
+from cython.cimports.vanilla.engine.state import read_clock_ns
+from cython.cimports.vanilla.net.posix import EBADF, EPERM
+
+from vanilla.steps import Event, Interest
+
+log = logging.getLogger("vanilla")
+
+EVENT_TIMEOUT, EVENT_RESUMED = int(Event.TIMEOUT), int(Event.RESUMED)
+TIMER_SECONDS_MAX = 100 * 366 * 86400.0  # a century: what is due later is a mistake, and would overflow in nanoseconds
+EVENTS = tuple(Event(bits) for bits in range(64))  # making one costs more than a small request does
+_INTERESTS = (int(Interest.READABLE), int(Interest.WRITABLE), int(Interest.READABLE | Interest.WRITABLE))
+
+
+@cython.final
+@cython.cclass
+class Timer:
+    """One call that is due later on its worker's thread; `cancel()` forgets it."""
+
+    def __cinit__(self) -> None:
+        self.node.link = cython.NULL
+        self.node.owner = cython.cast(cython.p_void, self)
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the call is still to come."""
+        return self.loop is not None
+
+    def cancel(self) -> None:
+        """Forget the call; one that was made, or is forgotten already, stays so. On the worker's own thread only."""
+        loop: Loop = self.loop
+        if loop is not None:
+            loop.wheel.remove(cython.address(self.node))
+            loop.timers.discard(self)
+            self.loop = None
+            self.function = self.arguments = None
+
+
+@cython.final
+@cython.cclass
+class Parked:
+    """A request whose handler returned Step.SUSPEND, until one of its continuations returns another step."""
+
+    def __cinit__(self) -> None:
+        self.connection = cython.NULL
+        self.is_open = True
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the request still waits: it was not answered, and its client is there."""
+        return self.is_open and self.connection.channel.generation == self.generation
+
+    def resume(self, continuation: object, payload: object = None) -> None:
+        """Have `continuation(request, response, worker, payload, Event.RESUMED)` called in this tick.
+
+        The worker's own thread only; elsewhere `worker.post(parked.resume, continuation)`. One that is answered or
+        whose client is gone by then is not called.
+        """
+        self.loop.resumptions.append((self, continuation, payload))
+        self.loop.has_notice = True
+
+
+@cython.final
+@cython.cclass
+class Watch:
+    """One watched descriptor; `cancel()` ends it."""
+
+    def cancel(self) -> None:
+        """Watch the descriptor no longer; it stays open. On the worker's own thread only."""
+        if self.is_active:
+            self.loop.backend.unwatch(self.fd)
+            self.loop.forget_watch(self)
+
+
+@cython.cclass
+class Loop(State):
+    """The part of the engine that `Worker` hands out. Its methods are called on the worker's thread, but for `post`."""
+
+    def __cinit__(self, *_: object, **__: object) -> None:
+        self.ready = cython.NULL
+        self.due = cython.NULL
+        self.calling = cython.NULL
+        self.watches = []
+        self.free_slots = []
+        self.watched = {}
+        self.timers = set()
+        self.parked = set()
+        self.mailbox = collections.deque()
+        self.resumptions = collections.deque()
+
+    def __dealloc__(self) -> None:
+        free(self.ready)
+        free(self.due)
+
+    # What a worker offers.
+
+    def watch_fd(
+        self,
+        fd: int,
+        interest: int,
+        continuation: object,
+        payload: object,
+        timeout: float | None,
+        on_disconnect: object,
+        is_persistent: bool,
+    ) -> Watch:
+        """Worker.watch_fd and Worker.watch_fd_persistent."""
+        bits: cython.int = interest
+        result: cython.int
+        watch: Watch
+        self.check_open()
+        if bits not in _INTERESTS:
+            raise ValueError(f"interest {interest!r}: give Interest.READABLE, Interest.WRITABLE, or both")
+        if not callable(continuation):
+            raise TypeError(
+                f"continuation {continuation!r}: give a function of (request, response, worker, payload, event)"
+            )
+        if fd in self.watched:
+            raise ValueError(f"fd {fd} is watched already; cancel that watch first")
+        if not is_persistent and self.calling is cython.NULL:
+            raise RuntimeError(
+                "watch_fd outside a request: use watch_fd_persistent for descriptors that outlive requests"
+            )
+        watch = Watch()
+        watch.loop = self
+        watch.fd = fd
+        watch.interest = bits
+        watch.continuation = continuation
+        watch.payload = payload
+        watch.on_disconnect = on_disconnect
+        watch.is_persistent = is_persistent
+        self.watch_count += 1
+        watch.slot = self.free_slots.pop() if self.free_slots else len(self.watches)
+        watch.generation = self.watch_count
+        result = self.backend.watch(watch.fd, watch.slot, watch.generation, bits, is_persistent)
+        if watch.slot == cython.cast(cython.uint, len(self.watches)):
+            self.watches.append(None)
+        if result < 0:
+            self.free_slots.append(watch.slot)
+            raise OSError(-result, _refusal(fd, -result))
+        self.watches[watch.slot] = watch
+        self.watched[fd] = watch
+        watch.is_active = True
+        if not is_persistent:
+            watch.parked = self.park()
+            watch.parked.watches.append(watch)
+            if timeout is None and self.bounds[self.calling.listener].suspend_ms:
+                timeout = self.bounds[self.calling.listener].suspend_ms / 1000
+                watch.is_limited = True
+        if timeout is not None:
+            watch.deadline = self.call_later(timeout, self.time_out, (watch,))
+        return watch
+
+    def call_later(self, seconds: float, function: object, arguments: tuple) -> Timer:
+        """Worker.call_later."""
+        if not 0 <= seconds <= TIMER_SECONDS_MAX:
+            raise ValueError(f"seconds {seconds!r}: give a number of seconds from 0 to {TIMER_SECONDS_MAX:.0f}")
+        return self.call_at_ns(read_clock_ns() + math.ceil(seconds * 1e9), function, arguments)
+
+    def call_at_ns(self, due_ns: int, function: object, arguments: tuple) -> Timer:
+        """A timer for a time on CLOCK_MONOTONIC; the wheel knows milliseconds, so it rounds up: late, never early."""
+        timer: Timer
+        self.check_open()
+        if not callable(function):
+            raise TypeError(f"function {function!r}: cannot be called")
+        timer = Timer()
+        timer.function = function
+        timer.arguments = arguments
+        timer.loop = self
+        self.timers.add(timer)
+        self.wheel.add(cython.address(timer.node), (due_ns + 999_999) // 1_000_000)
+        return timer
+
+    def post(self, function: object, arguments: tuple) -> None:
+        """Worker.post: any thread. One wake-up, however many posts."""
+        if self.is_shut:
+            raise RuntimeError("post: the worker has ended")
+        self.mailbox.append((function, arguments))
+        if atomic_exchange(cython.address(self.has_mail), 1, ACQUIRE_RELEASE) == 0:
+            self.backend.wake()
+
+    def park_current(self) -> Parked:
+        """Worker.park."""
+        parked: Parked
+        self.check_open()
+        if self.calling is cython.NULL:
+            raise RuntimeError("park outside a request: only a handler or its continuation can park its request")
+        parked = self.park()
+        parked.has_handle = True
+        return parked
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def check_open(self) -> cython.int:
+        """Refuse what would never happen any more."""
+        if self.is_shut:
+            raise RuntimeError("the worker has ended")
+        return 0
+
+    @cython.cfunc
+    def park(self) -> Parked:
+        """The request that is being handled, as something that can wait."""
+        parked: Parked
+        if self.current is None:
+            parked = Parked()
+            parked.loop = self
+            parked.connection = self.calling
+            parked.generation = self.calling.channel.generation
+            parked.watches = []
+            self.current = parked
+        return self.current
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def forget_watch(self, watch: Watch) -> cython.int:
+        """Take a watch out of the tables; the backend does not report it any more, or what it reports is stale."""
+        watch.is_active = False
+        self.watches[watch.slot] = None
+        self.free_slots.append(watch.slot)
+        del self.watched[watch.fd]
+        if watch.deadline is not None:
+            watch.deadline.cancel()
+            watch.deadline = None
+        if watch.parked is not None:
+            watch.parked.watches.remove(watch)
+        return 0
+
+    # Phase 1: noting.
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def on_ready(self, completion: cython.pointer[Completion]) -> cython.void:
+        """A watched descriptor became ready."""
+        if self.ready_count == self.ready_size:
+            self.ready_size = max(self.ready_size * 2, 64)
+            self.ready = cython.cast(cython.pointer[Ready], realloc(self.ready, self.ready_size * cython.sizeof(Ready)))
+            if self.ready is cython.NULL:
+                abort()
+        self.ready[self.ready_count].slot = cython.cast(cython.uint, completion.start)
+        self.ready[self.ready_count].generation = completion.generation
+        self.ready[self.ready_count].events = completion.result
+        self.ready_count += 1
+        self.has_notice = True
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def on_timer(self, owner: cython.p_void) -> cython.void:
+        """A timer came due. Nobody can cancel it before phase 2 looks at it: that is this thread, too."""
+        if self.due_count == self.due_size:
+            self.due_size = max(self.due_size * 2, 64)
+            self.due = cython.cast(
+                cython.pointer[cython.p_void], realloc(self.due, self.due_size * cython.sizeof(cython.p_void))
+            )
+            if self.due is cython.NULL:
+                abort()
+        self.due[self.due_count] = owner
+        self.due_count += 1
+        self.has_notice = True
+
+    # Phase 2: running.
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def run_mail(self) -> cython.int:
+        """Call what other threads posted until now; what they post meanwhile is for the next tick."""
+        count: cython.Py_ssize_t
+        if not atomic_exchange(cython.address(self.has_mail), 0, ACQUIRE_RELEASE):
+            return 0
+        count = len(self.mailbox)
+        while count > 0:
+            count -= 1
+            function, arguments = self.mailbox.popleft()
+            self.call(function, arguments)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def run_due(self) -> cython.int:
+        """Call what came due, earliest first."""
+        index: cython.int
+        timer: Timer
+        came: list = [cython.cast(Timer, self.due[index]) for index in range(self.due_count)]
+        self.due_count = 0
+        came.sort(key=_due_ms)
+        for timer in came:
+            if timer.loop is None:
+                continue  # cancelled by one that was due before it
+            function, arguments = timer.function, timer.arguments
+            timer.cancel()
+            self.call(function, arguments)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def run_ready(self) -> cython.int:
+        """Go on with what waited for descriptors."""
+        index: cython.int
+        count: cython.int = self.ready_count
+        ready: Ready
+        watch: Watch
+        for index in range(count):
+            ready = self.ready[index]
+            watch = self.watches[ready.slot] if ready.slot < cython.cast(cython.uint, len(self.watches)) else None
+            if watch is not None and watch.generation == ready.generation:
+                self.fire(watch, ready.events)
+        self.ready_count = 0
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def run_gone(self) -> cython.int:
+        """Let go of requests whose clients are gone: their one-shot descriptors close, persistent ones stay."""
+        index: cython.int
+        parked: Parked
+        gone: list = [cython.cast(Parked, self.gone[index]) for index in range(self.gone_count)]
+        self.gone_count = 0
+        for parked in gone:
+            self.abandon(parked)
+        return 0
+
+    def abandon(self, parked: Parked) -> None:
+        """End a request that nobody waits for any more."""
+        watch: Watch
+        parked.is_open = False
+        self.parked.discard(parked)
+        self.counts.parked -= 1
+        parked.request.leave()
+        for watch in list(parked.watches):
+            watch.cancel()
+            if watch.on_disconnect is not None:
+                self.call(watch.on_disconnect, (watch.payload,))
+            try:
+                os.close(watch.fd)
+            except OSError:
+                continue  # on_disconnect closed it
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def run_resumptions(self) -> cython.int:
+        """Go on with requests that somebody resumed, those among them too."""
+        parked: Parked
+        while self.resumptions:
+            parked, continuation, payload = self.resumptions.popleft()
+            if parked.is_active:
+                self.go_on(parked, continuation, payload, EVENT_RESUMED)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def fire(self, watch: Watch, events: cython.int) -> cython.int:
+        """A watch is over, or a persistent one has something to do."""
+        parked: Parked = watch.parked
+        if watch.is_persistent:
+            self.call(watch.continuation, (None, None, self.worker, watch.payload, EVENTS[events]))
+            return 0
+        self.forget_watch(watch)  # before anything that may watch the same descriptor again
+        if parked.is_active:
+            self.go_on(parked, watch.continuation, watch.payload, events)
+        return 0
+
+    def time_out(self, watch: Watch) -> None:
+        """The time of a watch is up."""
+        watch.deadline = None
+        if watch.is_limited:
+            self.reached(LIMIT_SUSPEND)
+        if not watch.is_persistent:
+            self.backend.unwatch(watch.fd)
+        self.fire(watch, EVENT_TIMEOUT)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def go_on(self, parked: Parked, continuation: object, payload: object, events: cython.int) -> cython.int:
+        """Call a parked request's continuation; the engine, which answers, says how."""
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def call(self, function: object, arguments: object) -> cython.int:
+        """Call something that belongs to no request: what it raises is logged, and the worker goes on."""
+        try:
+            function(*arguments)
+        except BaseException as error:
+            self.report(self.worker, f"{function!r} raised", error)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def report(self, subject: object, what: str, error: object) -> cython.void:
+        """Log what went wrong, and with whom."""
+        try:
+            log.error("%r: %s", subject, what, exc_info=error)
+        except Exception:
+            return  # a logging handler of the user's that fails must not end the worker
+
+
+def _due_ms(timer: Timer) -> int:
+    return timer.node.due_ms
+
+
+def _refusal(fd: int, error: int) -> str:
+    """Why a descriptor cannot be watched."""
+    if error == EPERM:
+        return f"fd {fd}: a regular file is always ready and cannot be watched; read it, or use worker.offload"
+    if error == EBADF:
+        return f"fd {fd}: not open; give a descriptor that is, and keep it open while it is watched"
+    return f"fd {fd}: {os.strerror(error)}"
