@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import threading
@@ -46,6 +47,28 @@ def test_who_no_longer_listens_is_forgotten() -> None:
         pass
     bell.ring()
     assert ear.fileno() == -1
+
+
+def test_the_first_to_listen_needs_no_new_descriptor() -> None:
+    bell = Bell()
+    bell.open()
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(2):
+        with bell.listening():
+            assert len(os.listdir("/proc/self/fd")) == before
+    bell.close()
+    assert len(os.listdir("/proc/self/fd")) == before - 2
+
+
+def test_a_bell_that_is_closed_while_somebody_listens_leaves_no_descriptor() -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    bell = Bell()
+    bell.open()
+    with bell.listening() as ear:
+        bell.ring()
+        bell.close()
+        hear(ear, None)
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_signal_rings_for_the_main_thread() -> None:

@@ -9,6 +9,7 @@ while the main thread is inside wait() may stop there for ever.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import signal
 import socket
@@ -19,10 +20,24 @@ RINGS_BYTES_MAX = 4096  # taken at once: however often it rang, one look at the 
 
 
 class Bell:
-    """Wakes every thread that listens."""
+    """Wakes every thread that listens. Whoever listens first does so without a new descriptor: none may be left then."""
 
     def __init__(self) -> None:
         self._ringers: list[socket.socket] = []
+        self._spare: collections.deque[tuple[socket.socket, socket.socket]] = collections.deque()
+        self._is_closed = True
+
+    def open(self) -> None:
+        """Set aside what the first to listen needs. Raises: OSError if there are no descriptors."""
+        self._is_closed = False
+        self._spare.append(socket.socketpair())
+
+    def close(self) -> None:
+        """Close what is set aside; those who listen now are not disturbed."""
+        self._is_closed = True
+        with contextlib.suppress(IndexError):
+            while True:
+                _close(self._spare.pop())
 
     def ring(self) -> None:
         """Wake all who listen now; each will notice, even if it was not waiting at this instant."""
@@ -33,15 +48,25 @@ class Bell:
     @contextlib.contextmanager
     def listening(self) -> Iterator[socket.socket]:
         """Hear every ring from here on, on the main thread every signal too: look at the state first, then hear()."""
-        ear, ringer = socket.socketpair()
-        with ear, ringer:
-            ringer.setblocking(False)
-            self._ringers.append(ringer)
-            try:
-                with _woken_by_signals(ringer):
-                    yield ear
-            finally:
-                self._ringers.remove(ringer)
+        try:
+            ear, ringer = self._spare.pop()
+        except IndexError:
+            ear, ringer = socket.socketpair()
+        ringer.setblocking(False)
+        self._ringers.append(ringer)
+        try:
+            with _woken_by_signals(ringer):
+                yield ear
+        finally:
+            self._ringers.remove(ringer)
+            self._spare.append((ear, ringer))
+            if self._is_closed:  # also while this one was listening
+                self.close()
+
+
+def _close(pair: tuple[socket.socket, socket.socket]) -> None:
+    for end in pair:
+        end.close()
 
 
 @contextlib.contextmanager

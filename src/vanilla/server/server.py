@@ -203,6 +203,7 @@ class Server:
         self._is_down = False
         self._preparing_on = threading.get_ident()
         try:
+            self._bell.open()
             self._crew.prepare()
         except BaseException:
             self._shutdown_begun.acquire(blocking=False)
@@ -283,6 +284,7 @@ class Server:
     def _on_down(self) -> None:
         self._is_down = True
         self._bell.ring()
+        self._bell.close()
 
     def _is_on_worker(self) -> bool:
         return any(thread.is_current() for thread in self._crew.threads)
