@@ -20,7 +20,7 @@ RINGS_BYTES_MAX = 4096  # taken at once: however often it rang, one look at the 
 
 
 class Bell:
-    """Wakes every thread that listens. Whoever listens first does so without a new descriptor: none may be left then."""
+    """Wakes every thread that listens. The first to listen takes no new descriptor: none may be left by then."""
 
     def __init__(self) -> None:
         self._ringers: list[socket.socket] = []
