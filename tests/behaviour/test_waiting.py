@@ -195,6 +195,21 @@ def test_the_head_of_an_answer_that_waits_says_whether_the_connection_goes_on(co
     assert results[0].frames[0].closes
 
 
+@pytest.mark.parametrize("request_end", [b"1.1\r\nHost: a\r\n\r\n", b"1.0\r\nConnection: keep-alive\r\n\r\n"])
+def test_an_answer_of_unknown_length_ends_with_the_connection(configure, request_end) -> None:
+    def end(request, response, worker, payload, event):
+        response.write(b"two")
+
+    def handle(request, response, worker):
+        response.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\none")
+        worker.park().resume(end)
+        return Step.SUSPEND
+
+    results = drive(configure(handle), [ask(b"GET / HTTP/" + request_end + get("/never"), eof)])
+    assert results[0].raw.endswith(b"\r\n\r\nonetwo")
+    assert results[0].raw.count(b"Connection: close") == 1
+
+
 def test_an_answer_to_head_has_no_content_however_late_it_comes(configure) -> None:
     def end(request, response, worker, payload, event):
         response.write(b"content")

@@ -17,6 +17,7 @@ from cython.cimports.vanilla.http1.reply import (
     drop_content,
     find_final_head,
     find_head_end,
+    has_framing,
     parse_status,
     set_connection,
 )
@@ -197,19 +198,24 @@ class Handling(Loop):
     def begin(self, parked: Parked, request: Request, answer: ResponseBuffer, start: cython.Py_ssize_t) -> cython.bint:
         """A suspended request has appended the beginning of its answer: the head leaves now, so it is mended now.
 
-        False, with the reason logged, where it is no head.
+        One that says neither how long its content is nor that it is chunked ends with the connection: RFC 9112
+        section 6.3. False, with the reason logged, where it is no head.
         """
         framed: cython.pointer[Framed] = cython.address(request.framed)
         status: cython.int = self.judge(request, answer, start, None, False)
         if status < 0:
             return False
-        if find_head_end(answer.bytes, find_final_head(answer.bytes, start, answer.length), answer.length) < 0:
+        head: cython.Py_ssize_t = find_final_head(answer.bytes, start, answer.length)
+        head_end: cython.Py_ssize_t = find_head_end(answer.bytes, head, answer.length)
+        if head_end < 0:
             self.report(request, "the handler suspended in the middle of a head; answered 500", None)
             return False
         parked.has_begun = True
         self.counts.responses[status // 100] += 1
         if framed.is_head or status == 204 or status == 304:
             drop_content(answer, start)
+        elif not has_framing(answer.bytes, head, head_end):
+            framed.is_last = True
         if framed.is_last:
             set_connection(answer, start, CLOSE)
         elif framed.version == 10:

@@ -1,7 +1,7 @@
 from libc.string cimport memcmp, memcpy, memmove
 
 from vanilla.buffers cimport ResponseBuffer
-from vanilla.http1.head cimport CR, DIGIT, LF, SP, _CLASS, equals, find_line_end, is_field_value, is_token, skip_space, trim_space
+from vanilla.http1.head cimport CR, DIGIT, LF, SP, _CLASS, equals, find_field, find_line_end, is_field_value, is_token, skip_space, trim_space
 from vanilla.net.posix cimport CLOCK_REALTIME_COARSE, clock_gettime, timespec
 
 cdef const unsigned char *_LINES[600]
@@ -23,6 +23,7 @@ cdef bint append_interim_continue(ResponseBuffer target) noexcept nogil
 cdef int parse_status(const unsigned char *data, Py_ssize_t start, Py_ssize_t end) noexcept nogil
 cdef Py_ssize_t find_final_head(const unsigned char *data, Py_ssize_t start, Py_ssize_t end) noexcept nogil
 cdef Py_ssize_t find_head_end(const unsigned char *data, Py_ssize_t start, Py_ssize_t end) noexcept nogil
+cdef bint has_framing(const unsigned char *data, Py_ssize_t start, Py_ssize_t end) noexcept nogil
 cdef bint drop_content(ResponseBuffer target, Py_ssize_t start) noexcept nogil
 cdef bint set_connection(ResponseBuffer target, Py_ssize_t start, int persistence) noexcept nogil
 cdef int check_response(const unsigned char *data, Py_ssize_t start, Py_ssize_t end, bint is_head) noexcept nogil

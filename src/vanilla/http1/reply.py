@@ -198,6 +198,18 @@ def find_final_head(data: cython.p_const_uchar, start: cython.Py_ssize_t, end: c
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
+def has_framing(data: cython.p_const_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.bint:
+    """Whether the head in data[start:end] tells where its content ends, but for the end of the connection."""
+    at: cython.Py_ssize_t = find_line_end(data, start, end) + 2
+    return (
+        find_field(data, at, end, b"content-length", 14) >= 0
+        or find_field(data, at, end, b"transfer-encoding", 17) >= 0
+    )
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
 def drop_content(target: ResponseBuffer, start: cython.Py_ssize_t) -> cython.bint:
     """Cut the content off the last response: it answers HEAD, or is a 204 or 304 (RFC 9110 section 6.4.1)."""
     at: cython.Py_ssize_t = find_final_head(target.bytes, start, target.length)
