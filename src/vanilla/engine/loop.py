@@ -370,10 +370,10 @@ class Loop(State):
         if watch.is_persistent:
             self.call(watch.continuation, (None, None, self.worker, watch.payload, EVENTS[events]))
             return 0
+        if not parked.is_active:
+            return 0  # its client has just gone: abandon() comes, and closes what it finds among its watches
         self.forget_watch(watch)  # before anything that may watch the same descriptor again
-        if parked.is_active:
-            self.go_on(parked, watch.continuation, watch.payload, events)
-        return 0
+        return self.go_on(parked, watch.continuation, watch.payload, events)
 
     def time_out(self, watch: Watch) -> None:
         """The time of a watch is up."""
