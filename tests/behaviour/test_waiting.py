@@ -224,6 +224,34 @@ def test_an_answer_to_head_has_no_content_however_late_it_comes(configure) -> No
     assert results[0].raw.count(b"content") == 0
 
 
+def test_a_request_that_waited_is_timed_like_any_other(configure) -> None:
+    timings = []
+
+    def end(request, response, worker, payload, event):
+        response.write(payload)
+
+    def handle(request, response, worker):
+        parked = worker.park()
+        if request.path == b"/streams":
+            response.write(b"HTTP/1.1 202 Accepted\r\nContent-Length: 5\r\n\r\nab")
+            worker.call_later(0.01, parked.resume, end, b"cde")
+        elif request.path == b"/ends_empty":
+            response.write(b"HTTP/1.1 203 OK\r\nContent-Length: 2\r\n\r\nab")
+            worker.call_later(0.01, parked.resume, end, b"")
+        else:
+            worker.call_later(0.01, parked.resume, answer, b"a timer")
+        return Step.SUSPEND
+
+    paths = ["/streams", "/ends_empty", "/at_once"]
+    results = drive(configure(handle, on_timing=timings.append), [ask(b"".join(map(get, paths)), frames(3))])
+    assert [timing.target.decode() for timing in timings] == paths
+    assert [timing.status for timing in timings] == [202, 203, 200]
+    assert sum(timing.response_bytes for timing in timings) == len(results[0].raw)
+    for timing in timings[:1] + timings[2:]:
+        assert timing.received_ns <= timing.entered_ns < timing.returned_ns <= timing.sent_ns
+    assert 0 < timings[1].sent_ns <= timings[1].returned_ns  # its last byte was taken before it was over
+
+
 def test_a_watch_whose_time_is_up_says_so(configure) -> None:
     def late(request, response, worker, ends, event):
         for fd in ends:

@@ -27,7 +27,7 @@ cdef class Handling(Loop):
         self, ResponseBuffer answer, Py_ssize_t start, Framed *framed, Response response, Connection *connection,
         bint is_final, bint fails,
     ) except -1
-    cdef bint suspend(self, Burst *burst, int position, Py_ssize_t start) except -1
+    cdef bint suspend(self, Burst *burst, int position, Py_ssize_t start, long long entered_ns) except -1
     cdef bint begin(self, Parked parked, Request request, ResponseBuffer answer, Py_ssize_t start) except -1
     cdef int flush_resumed(self) except -1
     cdef int unpark(self, Parked parked) except -1
@@ -35,6 +35,6 @@ cdef class Handling(Loop):
     cdef bint is_last_word(self, Connection *connection) noexcept nogil
     cdef Response new_response(self)
     cdef int note_timing(
-        self, Burst *burst, int status, Py_ssize_t length, long long entered_ns, long long returned_ns,
+        self, Connection *connection, Request request, int status, Py_ssize_t length, long long entered_ns,
     ) except -1
     cdef int deliver_timings(self) except -1

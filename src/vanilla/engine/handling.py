@@ -65,7 +65,7 @@ class Handling(Loop):
         self.response.is_open = False
         self.calling = cython.NULL
         if result is _SUSPEND and self.current is not None:
-            if self.suspend(burst, position, start):
+            if self.suspend(burst, position, start, entered_ns):
                 return False
             status = -1
         if self.current is not None:
@@ -78,7 +78,10 @@ class Handling(Loop):
             self.buffer, start, framed, self.response, connection, position == burst.count - 1, status < 0
         )
         if self.is_timed:
-            self.note_timing(burst, max(status, 0) or 500, self.buffer.length - start, entered_ns, read_clock_ns())
+            connection.taken_ns = 0
+            self.note_timing(
+                connection, self.request, status if status > 0 else 500, self.buffer.length - start, entered_ns
+            )
         result = None
         if count_references(cython.cast(cython.p_void, self.request)) > 1:
             self.request.keep()
@@ -159,7 +162,9 @@ class Handling(Loop):
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def suspend(self, burst: cython.pointer[Burst], position: cython.int, start: cython.Py_ssize_t) -> cython.bint:
+    def suspend(
+        self, burst: cython.pointer[Burst], position: cython.int, start: cython.Py_ssize_t, entered_ns: cython.longlong
+    ) -> cython.bint:
         """The handler waits: park its request, and the rest of the burst behind it; False if it waits for nothing.
 
         What it has appended so far is sent with this tick.
@@ -181,6 +186,9 @@ class Handling(Loop):
             connection.waiting = waiting
             burst.count = position + 1
         self.current = None
+        connection.taken_ns = 0
+        parked.entered_ns = entered_ns
+        parked.appended = self.buffer.length - start
         parked.request = self.request
         parked.response = self.response
         self.request.keep()
@@ -211,6 +219,7 @@ class Handling(Loop):
             self.report(request, "the handler suspended in the middle of a head; answered 500", None)
             return False
         parked.has_begun = True
+        parked.status = status
         self.counts.responses[status // 100] += 1
         if framed.is_head or status == 204 or status == 304:
             drop_content(answer, start)
@@ -253,6 +262,7 @@ class Handling(Loop):
             if had_begun and framed.is_head:
                 self.resumed.length = start  # what would follow the head of an answer to HEAD is its content
             if self.resumed.length == start or had_begun or self.begin(parked, parked.request, self.resumed, start):
+                parked.appended += self.resumed.length - start
                 self.push_written(connection, start)
                 return self.flush_resumed()
             status = -1
@@ -262,6 +272,7 @@ class Handling(Loop):
         if not had_begun:
             if status == 0:
                 status = self.judge(parked.request, self.resumed, start, result, self.checks_responses)
+            parked.status = status if status > 0 else 500
             is_final: cython.bint = connection.waiting is cython.NULL
             if self.settle(self.resumed, start, framed, response, connection, is_final, status < 0):
                 self.drop_waiting(connection)
@@ -275,6 +286,11 @@ class Handling(Loop):
                 connection.closes = True
                 connection.lingers |= framed.lingers or status < 0
                 self.drop_waiting(connection)
+        if self.is_timed:
+            if self.resumed.length > start:
+                connection.taken_ns = 0  # else the last byte has been taken already, and that time stands
+            parked.appended += self.resumed.length - start
+            self.note_timing(connection, parked.request, parked.status, parked.appended, parked.entered_ns)
         self.push_written(connection, start)
         return self.flush_resumed()
 
@@ -335,27 +351,26 @@ class Handling(Loop):
     @cython.exceptval(-1, check=False)
     def note_timing(
         self,
-        burst: cython.pointer[Burst],
+        connection: cython.pointer[Connection],
+        request: Request,
         status: cython.int,
         length: cython.Py_ssize_t,
         entered_ns: cython.longlong,
-        returned_ns: cython.longlong,
     ) -> cython.int:
-        """Keep the times of the request just handled until its answer is taken."""
-        framed: cython.pointer[Framed] = cython.address(self.request.framed)
-        burst.connection.taken_ns = 0
+        """Keep the times of a request that has just been answered, until the kernel has taken its answer."""
+        framed: cython.pointer[Framed] = cython.address(request.framed)
         timing = RequestTiming(
-            self.request.method,
-            self.request.target,
+            request.method,
+            request.target,
             status,
             framed.content_end - framed.start,
             length,
             framed.received_ns,
             entered_ns,
-            returned_ns,
+            read_clock_ns(),
             0,
         )
-        self.timings.append((burst.connection.channel.index, burst.generation, timing))
+        self.timings.append((connection.channel.index, connection.channel.generation, timing))
         return 0
 
     @cython.cfunc

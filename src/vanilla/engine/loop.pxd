@@ -36,6 +36,8 @@ cdef class Parked:
     cdef bint is_open
     cdef bint has_begun
     cdef bint has_handle
+    cdef int status
+    cdef Py_ssize_t appended
     cdef long long entered_ns
 
 cdef class Watch:

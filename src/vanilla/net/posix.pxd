@@ -3,7 +3,7 @@ from libc.stdint cimport uint16_t, uint32_t
 
 cdef extern from "<errno.h>" nogil:
     int errno
-    int EAGAIN, EEXIST, EPERM, EBADF, EWOULDBLOCK, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, ECONNABORTED, EPIPE, ECONNRESET
+    int EAGAIN, EEXIST, EPERM, EBADF, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, ECONNABORTED, ECONNRESET
 
 cdef extern from "<unistd.h>" nogil:
     int close(int fd)
@@ -15,18 +15,14 @@ cdef extern from "<sys/socket.h>" nogil:
     ctypedef unsigned short sa_family_t
     cdef struct sockaddr:
         sa_family_t sa_family
-    int AF_INET, AF_INET6, AF_UNIX
+    int AF_INET, AF_INET6
     int MSG_NOSIGNAL, MSG_DONTWAIT, MSG_PEEK
-    int SHUT_RD, SHUT_WR, SHUT_RDWR
-    int SOL_SOCKET, SO_PEERCRED
+    int SHUT_WR
     ssize_t recv(int fd, void *target, size_t size, int flags)
     ssize_t send(int fd, const void *source, size_t length, int flags)
     int shutdown(int fd, int how)
-    int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
-    int getsockopt(int fd, int level, int name, void *value, socklen_t *length)
 
 cdef extern from "<netinet/in.h>" nogil:
-    int IPPROTO_TCP
     uint16_t ntohs(uint16_t number)
     cdef struct in_addr:
         pass
@@ -43,16 +39,12 @@ cdef extern from "<netinet/in.h>" nogil:
         in6_addr sin6_addr
         uint32_t sin6_scope_id
 
-cdef extern from "<netinet/tcp.h>" nogil:
-    int TCP_NODELAY
-
 cdef extern from "<time.h>" nogil:
     ctypedef long time_t
     cdef struct timespec:
         time_t tv_sec
         long tv_nsec
     int CLOCK_MONOTONIC
-    int CLOCK_REALTIME
     int CLOCK_REALTIME_COARSE
     int clock_gettime(int clock, timespec *target)
 
