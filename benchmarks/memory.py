@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import prepare
 from catalogue import Server, versions
 from load import PROFILES, saturate
-from processes import Memory, Running, ServerError, on_cores, started, unused_port
+from processes import Memory, Running, ServerError, held_clients, started, unused_port
 from rates import Conditions
 from table import Table
 
@@ -46,11 +44,11 @@ def _idle_row(server: Server, connections: int, conditions: Conditions) -> list[
         raise ServerError(obstacle)
     port = unused_port()
     with started(server.command_for(port, server.idle_arguments), port, [conditions.server_core]) as running:
-        with _idle_clients(running, WARM_UP_CONNECTIONS, conditions) as clients:
+        with held_clients(IDLE_CLIENTS, running, WARM_UP_CONNECTIONS, conditions.load_core) as clients:
             _kept_open(clients)
         time.sleep(SETTLE_SECONDS)
         before = running.memory()
-        with _idle_clients(running, connections, conditions) as clients:
+        with held_clients(IDLE_CLIENTS, running, connections, conditions.load_core) as clients:
             time.sleep(SETTLE_SECONDS)
             after = running.memory()
             kept = _kept_open(clients)
@@ -61,26 +59,6 @@ def _idle_row(server: Server, connections: int, conditions: Conditions) -> list[
         f"{(after.anonymous - before.anonymous) / connections:,.0f}",
         f"{kept:,}",
     ]
-
-
-@contextmanager
-def _idle_clients(running: Running, connections: int, conditions: Conditions) -> Iterator[subprocess.Popen[str]]:
-    """A process that holds them, once all have been answered."""
-    process = subprocess.Popen(
-        [sys.executable, str(IDLE_CLIENTS), str(running.port), str(connections)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        preexec_fn=on_cores([conditions.load_core]),
-    )
-    try:
-        assert process.stdout is not None
-        if process.stdout.readline() != "held\n":
-            raise ServerError(f"did not serve {connections:,} connections at once")
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def _kept_open(clients: subprocess.Popen[str]) -> int:

@@ -4,16 +4,13 @@ second. The two take turns for some rounds; the spread between rounds of the sam
 
 from __future__ import annotations
 
-import contextlib
 import statistics
-import subprocess
 import sys
-from collections.abc import Iterator
 
 import prepare
 from catalogue import Server
 from load import PROFILES, run_wrk
-from processes import Running, ServerError, on_cores, started, unused_port
+from processes import ServerError, held_clients, started, unused_port
 from rates import Conditions
 from table import Table
 
@@ -48,29 +45,9 @@ def _measure_once(server: Server, slow: int, conditions: Conditions) -> tuple[fl
     command = server.command_for(port)
     with (
         started(command, port, [conditions.server_core]) as running,
-        _slow_clients(running, slow, conditions),
+        held_clients(SLOW_CLIENTS, running, slow, conditions.load_core),
     ):
         load = run_wrk(port, PROFILE, conditions.seconds, conditions.load_core)
     if load.errors or load.p99_us is None:
         raise ServerError(f"{load.errors:,} errors in {load.requests:,} requests")
     return load.p99_us, load.requests / load.seconds
-
-
-@contextlib.contextmanager
-def _slow_clients(running: Running, count: int, conditions: Conditions) -> Iterator[None]:
-    """A process that holds them for as long as the block runs."""
-    process = subprocess.Popen(
-        [sys.executable, str(SLOW_CLIENTS), str(running.port), str(count)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        preexec_fn=on_cores([conditions.load_core]),
-    )
-    try:
-        assert process.stdout is not None
-        if process.stdout.readline() != "held\n":
-            raise ServerError(f"did not take {count} slow clients")
-        yield
-    finally:
-        process.kill()
-        process.communicate()

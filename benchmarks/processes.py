@@ -202,3 +202,23 @@ def _sum_usage(pids: Sequence[int]) -> Usage:
         for task in Path(f"/proc/{pid}/task").iterdir():
             nanoseconds += int((task / "schedstat").read_text().split()[0])
     return Usage(nanoseconds / 1e9, user_ticks / TICKS_PER_SECOND, system_ticks / TICKS_PER_SECOND)
+
+
+@contextlib.contextmanager
+def held_clients(script: Path, server: Running, count: int, core: int) -> Iterator[subprocess.Popen[str]]:
+    """A process that runs `script PORT COUNT` on `core`, once it has printed that its clients are held."""
+    process = subprocess.Popen(
+        [sys.executable, str(script), str(server.port), str(count)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=on_cores([core]),
+    )
+    try:
+        assert process.stdout is not None
+        if process.stdout.readline() != "held\n":
+            raise ServerError(f"did not take {count:,} clients at once")
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
