@@ -13,21 +13,34 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import inspect
 import logging
 import selectors
 import sys
-import types
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from vanilla.steps import Event, Step
+from vanilla.steps import Event
 
 log = logging.getLogger("vanilla")
 
 CLEAN_UP_SECONDS = 5.0  # for coroutines that were cancelled at the end of the grace to run their `finally`
+
+
+class _Never(asyncio.Handle):
+    """What stands for a call that is not scheduled, since it is made at once."""
+
+    def __init__(self) -> None:
+        """No callback, no loop: asyncio keeps it nowhere."""
+
+    def cancel(self) -> None:
+        """Nothing is left to cancel."""
+
+
+NEVER = _Never()
 
 
 class EngineSelector(selectors.BaseSelector):
@@ -107,7 +120,7 @@ class EngineEventLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, engine: Any) -> None:
         self._engine = engine
-        self._caught: asyncio.Handle | None = None
+        self._caught: tuple[Callable[..., object], contextvars.Context] | None = None
         self._is_catching = False
         self.selector = EngineSelector(engine)
         super().__init__(self.selector)
@@ -116,43 +129,55 @@ class EngineEventLoop(asyncio.SelectorEventLoop):
         """Another thread has called `call_soon_threadsafe`."""
         self._engine.nudge()
 
+    def call_soon(  # type: ignore[override]  # with fewer words about its arguments
+        self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+    ) -> asyncio.Handle:
+        if type(callback) is Answered:
+            callback(*args)  # now: a turn of its own would only delay the answer
+            return NEVER
+        if self._is_catching:
+            self._is_catching = False
+            self._caught = callback, context  # type: ignore[assignment]  # a task has one
+            return NEVER
+        return super().call_soon(callback, *args, context=context)
+
     if sys.version_info >= (3, 12):
 
-        def start_task(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        def start_task(self, coroutine: Coroutine[Any, Any, object]) -> asyncio.Task[object]:
             """A task whose first step has run."""
             return asyncio.Task(coroutine, loop=self, eager_start=True)
 
     else:
 
-        def call_soon(  # type: ignore[override]  # with fewer words about its arguments
-            self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
-        ) -> asyncio.Handle:
-            if self._is_catching:
-                self._is_catching = False
-                self._caught = asyncio.Handle(callback, args, self, context)
-                return self._caught
-            return super().call_soon(callback, *args, context=context)
-
-        def start_task(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        def start_task(self, coroutine: Coroutine[Any, Any, object]) -> asyncio.Task[object]:
             """A task whose first step has run."""
             self._is_catching = True
             task = asyncio.Task(coroutine, loop=self)
-            handle, self._caught = self._caught, None
-            assert handle is not None
-            handle._run()
+            step, context = self._caught  # type: ignore[misc]  # by call_soon
+            self._caught = None
+            try:  # noqa: SIM105  # suppress() costs a tenth of the whole step
+                context.run(step)
+            except (SystemExit, KeyboardInterrupt):
+                pass  # the task knows, too
             return task
 
 
-class _Run:
-    """One coroutine that answers a request: what it returned or raised, and its response once it has waited."""
+class Answered:
+    """Called when the coroutine of a request that has waited is over."""
 
-    __slots__ = ("error", "is_done", "response", "result")
+    __slots__ = ("_response", "_result", "_runner")
 
-    def __init__(self) -> None:
-        self.result: object = None
-        self.error: BaseException | None = None
-        self.is_done = False
-        self.response: Any = None
+    def __init__(self, runner: Runner, response: Any, result: object = None) -> None:
+        self._runner = runner
+        self._response = response
+        self._result = result
+
+    def __call__(self, task: asyncio.Task[object]) -> None:
+        error: BaseException | None = asyncio.CancelledError() if task.cancelled() else task.exception()
+        result = task.result() if error is None and self._result is None else self._result
+        self._runner.on_answered(self._response, result, error)
+        if error is not None and not task.cancelled():
+            self._runner.loop.call_soon(task.exception)  # asyncio would else report that nobody asked for it
 
 
 class Runner:
@@ -160,49 +185,37 @@ class Runner:
 
     def __init__(self, engine: Any, name: str) -> None:
         self._engine = engine
+        self._is_over = False
         self.loop = EngineEventLoop(engine)
         self._threads = ThreadPoolExecutor(thread_name_prefix=f"{name}-to_thread")  # starts none before it is used
         self.loop.set_default_executor(self._threads)
+        self.start = self.loop.start_task
+        self.is_coroutine = asyncio.iscoroutine
         self.selected = self.loop.selector.ready
         self.ready = self.loop._ready  # type: ignore[attr-defined]  # see the facts above
         self.scheduled = self.loop._scheduled  # type: ignore[attr-defined]
 
-    def __call__(self, result: object) -> object:
-        """Run the first step of a coroutine that a handler returned; anything else is the handler's step.
+    def take_over(self, task: asyncio.Task[object], response: Any) -> None:
+        """The coroutine that answers a request has not come to its end in its first step."""
+        task.add_done_callback(Answered(self, response))
 
-        Returns: what the coroutine returned if it is over, else Step.SUSPEND.
-        Raises: what the coroutine raised.
-        """
-        if type(result) is not types.CoroutineType and not asyncio.iscoroutine(result):
-            return result
-        run = _Run()
-        task = self.loop.start_task(self._serve(result, run))
-        if not run.is_done:
-            run.response = self._engine.park_task(task)
-            return Step.SUSPEND
-        if run.error is None:
-            return run.result
-        try:
-            raise run.error
-        finally:
-            del run  # it holds the error, whose traceback holds it
-
-    async def _serve(self, coroutine: Coroutine[Any, Any, object], run: _Run) -> None:
-        try:
-            run.result = await coroutine
-            if run.response is not None:
-                await self.pull(run.response)
-        except BaseException as error:
-            run.error = error
-        run.is_done = True
-        if run.response is not None:
-            self._engine.conclude_coroutine(run.response, run.result, run.error)
+    def on_answered(self, response: Any, result: object, error: BaseException | None) -> None:
+        """The coroutine of a request that has waited is over; what it left to be streamed is still to come."""
+        source = None if error is not None else self._engine.take_source(response)
+        if source is None:
+            self._engine.conclude_coroutine(response, result, error)
+            return
+        task = self.loop.create_task(self._pull(source, response))
+        self._engine.replace_task(response, task)
+        task.add_done_callback(Answered(self, response, result))
 
     async def pull(self, response: Any) -> None:
         """Write what `Response.stream` was given, at the pace of the client."""
         source = self._engine.take_source(response)
-        if source is None:
-            return
+        if source is not None:
+            await self._pull(source, response)
+
+    async def _pull(self, source: Any, response: Any) -> None:
         try:
             if hasattr(source, "__aiter__"):
                 async for piece in source:
@@ -252,10 +265,14 @@ class Runner:
 
     def run(self) -> None:
         """Serve until the engine is over."""
-        self.loop.run_forever()
+        while not self._is_over:
+            # asyncio lets these two out, once the task they end has heard of them: they end no server.
+            with contextlib.suppress(SystemExit, KeyboardInterrupt):
+                self.loop.run_forever()
 
     def stop(self) -> None:
         """Have `run` return once this turn is over."""
+        self._is_over = True
         self.loop.stop()
 
     def run_hook(self, result: object) -> object:

@@ -67,7 +67,7 @@ class Handling(Loop):
         try:
             result = self.handler(self.request, self.response, self.worker)
             if result is not None and self.runner is not None:
-                result = self.runner(result)
+                result = self.run_coroutine(result)
             if self.response.source is not None and result is not _SUSPEND:
                 result = self.begin_source(self.request, self.response, result)
         except BaseException as error:
@@ -172,7 +172,7 @@ class Handling(Loop):
             return self.pull(request, response, self.worker, None, None)
         if self.runner is None:
             raise TypeError("stream: an asynchronous iterable needs an `async def` handler, and an event loop with it")
-        return self.runner(self.runner.pull(response))
+        return self.run_coroutine(self.runner.pull(response))
 
     def pull(self, request: Request, response: Response, worker: object, payload: object, event: object) -> object:
         """A continuation: append the next pieces of what `Response.stream` was given, as many as there is room for."""
@@ -509,13 +509,30 @@ class Handling(Loop):
 
     # What coroutines need.
 
-    def park_task(self, task: object) -> Response:
-        """The coroutine that answers the present request has to wait: `task` goes on with it."""
-        parked: Parked = self.park()
-        response: Response = self.response if parked.response is None else parked.response
+    @cython.cfunc
+    def run_coroutine(self, result: object) -> object:
+        """Run the first step of a coroutine that a handler returned; anything else is the handler's step.
+
+        What the coroutine returned if that was its last step, and what it raised; else Step.SUSPEND.
+        """
+        parked: Parked
+        response: Response
+        if not PyCoro_CheckExact(result) and not self.runner.is_coroutine(result):
+            return result
+        task: object = self.runner.start(result)
+        if task.done():
+            return task.result()
+        parked = self.park()
+        response = self.response if parked.response is None else parked.response
         parked.task = task
         response.parked = parked
-        return response
+        self.runner.take_over(task, response)
+        return _SUSPEND
+
+    def replace_task(self, response: Response, task: object) -> None:
+        """Another coroutine goes on with what one that is over has left to do."""
+        parked: Parked = response.parked
+        parked.task = task
 
     def take_source(self, response: Response) -> object:
         """What `Response.stream` was given, once; None if nothing was, or the answer has no content."""
