@@ -190,14 +190,9 @@ class Engine(Handling):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def has_coroutine_due(self) -> cython.bint:
-        """Whether asyncio has something to do; if not yet, when it will."""
-        due_ms: cython.longlong
+        """Whether asyncio has something to do."""
         if self.runner.ready or self.runner.selected:
             return True
-        if self.runner.scheduled:
-            due_ms = math.ceil(self.runner.scheduled[0].when() * 1000)
-            if self.turn_ms < 0 or due_ms < self.turn_ms:
-                self.turn_ms = due_ms
         return self.turn_ms >= 0 and self.now_ms >= self.turn_ms
 
     @cython.cfunc
