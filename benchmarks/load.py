@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import prepare
-from processes import Running, ServerError, on_cores, request_once
+from catalogue import BASELINE
+from processes import BODY, Running, ServerError, on_cores, request_once
 
 LUA = prepare.ROOT / "benchmarks" / "pipeline.lua"
 SECONDS_SPARE = 30.0  # a generator that runs on for longer than this is stuck
@@ -32,6 +33,10 @@ class Profile:
         depth: requests that leave together, before any of their answers is awaited.
         saturates: by load.c instead of wrk.
         closes: one request per connection.
+        target: of every request.
+        upload_bytes: of a body that every request has; a GET without.
+        answer_bytes: of content that every answer has.
+        reference: the server that every figure is a ratio of.
     """
 
     name: str
@@ -40,6 +45,10 @@ class Profile:
     depth: int = 1
     saturates: bool = False
     closes: bool = False
+    target: str = "/"
+    upload_bytes: int = 0
+    answer_bytes: int = len(BODY)
+    reference: str = BASELINE
 
 
 PROFILES = {
@@ -67,20 +76,20 @@ class Load:
 
 
 def run_wrk(port: int, profile: Profile, seconds: int, core: int) -> Load:
-    with wrk_started(port, profile.connections, profile.depth, seconds, [core]) as process:
+    with wrk_started(port, profile.connections, profile.depth, seconds, [core], profile.target) as process:
         load = wrk_result(process, seconds)
     return load if profile.depth == 1 else replace(load, p99_us=None)
 
 
 @contextlib.contextmanager
 def wrk_started(
-    port: int, connections: int, depth: int, seconds: int, cores: Sequence[int]
+    port: int, connections: int, depth: int, seconds: int, cores: Sequence[int], target: str = "/"
 ) -> Iterator[subprocess.Popen[str]]:
     """A running wrk of one thread, ended with the block at the latest."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "--latency"]
     if depth > 1:
         command += ["-s", str(LUA)]
-    command.append(f"http://127.0.0.1:{port}/")
+    command.append(f"http://127.0.0.1:{port}{target}")
     if depth > 1:
         command += ["--", str(depth)]
     process = subprocess.Popen(
@@ -117,8 +126,12 @@ def saturate(
     generator: Path, server: Running, profile: Profile, core: int, *, seconds: float = 0, requests: int = 0
 ) -> Load:
     """Run load.c until `seconds` have passed or `requests` are answered; 0 is no such bound."""
-    response_bytes = len(request_once(server.port, closes=profile.closes))
-    command = [generator, server.port, profile.connections, profile.depth, response_bytes, seconds, requests]
+    upload_bytes = profile.upload_bytes
+    head, content = request_once(server.port, profile.target, upload_bytes=upload_bytes, closes=profile.closes)
+    if len(content) != profile.answer_bytes:
+        raise ServerError(f"answered {len(content):,} bytes instead of {profile.answer_bytes:,}: {content[:40]!r}")
+    shape = [profile.connections, profile.depth, len(head) + len(content)]
+    command = [generator, server.port, profile.target, upload_bytes, *shape, seconds, requests]
     words = [str(word) for word in command] + (["close"] if profile.closes else [])
     try:
         done = subprocess.run(

@@ -28,10 +28,11 @@ class PreparationError(Exception):
 
 
 def compile_program(name: str) -> Path:
-    """build/NAME from benchmarks/baseline/NAME.c, made anew when the source is newer."""
+    """build/bench/NAME from benchmarks/baseline/NAME.c, made anew when that or what the loops share is newer."""
     source = ROOT / "benchmarks" / "baseline" / f"{name}.c"
     program = BUILD / "bench" / name
-    if program.exists() and program.stat().st_mtime > source.stat().st_mtime:
+    newest = max(one.stat().st_mtime for one in (source, source.with_name("loop.h")))
+    if program.exists() and program.stat().st_mtime > newest:
         return program
     compiler = shlex.split(os.environ.get("CC", "")) or ["cc"]
     if shutil.which(compiler[0]) is None:
@@ -41,6 +42,15 @@ def compile_program(name: str) -> Path:
     if made.returncode != 0:
         raise PreparationError(f"{source.relative_to(ROOT)}: does not compile")
     return program
+
+
+def file_of(size: int) -> Path:
+    """A file of that many bytes in build/bench, which no server could compress."""
+    path = BUILD / "bench" / f"file_{size}"
+    if not path.exists() or path.stat().st_size != size:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(os.urandom(size))
+    return path
 
 
 def require_wrk() -> None:
@@ -111,6 +121,13 @@ def installed_version(distribution: str) -> str:
     program = f"import importlib.metadata as m; print(m.version({distribution!r}))"
     found = subprocess.run([str(peers_python()), "-c", program], capture_output=True, text=True, check=False)
     return found.stdout.strip() or "?"
+
+
+def program_version(program: str) -> str:
+    """What the program says of itself, as `nginx version: nginx/1.22.1`, without its first words."""
+    found = subprocess.run([program, "-v"], capture_output=True, text=True, check=False)
+    words = (found.stderr or found.stdout).strip().split()
+    return words[-1].replace("/", " ") if words else program
 
 
 def _requirements() -> list[str]:

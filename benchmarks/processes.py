@@ -4,6 +4,7 @@
 - `stat` gives a process's user and system time, those of its ended threads included, in ticks of 10 ms. The kernel
   knows their sum to the nanosecond and divides it by what its timer interrupt happened to see.
 - `task/TID/schedstat` begins with the nanoseconds a thread has run: the same sum, without the rounding.
+- VmHWM in `status` is the most that was resident since a 5 was written to `clear_refs`.
 - `smaps_rollup` has Rss, what is resident, and Anonymous, what of it no file backs. Pss, in which a page that n
   processes share counts 1/n, shrinks when any other Python starts, a client too; so it cannot measure a difference.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -57,6 +59,7 @@ class Memory:
 
     rss: int
     anonymous: int
+    peak_rss: int  # since it was last reset
 
 
 @dataclass
@@ -76,7 +79,14 @@ class Running:
                 name, *rest = line.split()
                 if name in totals:
                     totals[name] += int(rest[0]) * 1024
-        return Memory(totals["Rss:"], totals["Anonymous:"])
+        return Memory(totals["Rss:"], totals["Anonymous:"], sum(map(_peak_rss, _tree(self.pid))))
+
+    def reset_peak(self) -> None:
+        for pid in _tree(self.pid):
+            Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+    def descriptors(self) -> int:
+        return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in _tree(self.pid))
 
 
 def unused_port() -> int:
@@ -121,26 +131,39 @@ def started(command: Sequence[str], port: int, cores: Sequence[int], *, listener
             _end(process)
 
 
-def request_once(port: int, *, closes: bool = False) -> bytes:
-    """The whole response to one GET over a connection of its own; `closes` asks the server to close it."""
+def request_once(port: int, target: str = "/", *, upload_bytes: int = 0, closes: bool = False) -> tuple[bytes, bytes]:
+    """Head and content of the response to one request over a connection of its own.
+
+    upload_bytes: of a body to POST; a GET without.
+    closes: ask the server to close the connection.
+    """
+    method, length = (b"POST", b"Content-Length: %d\r\n" % upload_bytes) if upload_bytes else (b"GET", b"")
+    option = b"Connection: close\r\n" if closes else b""
     with socket.create_connection(("127.0.0.1", port), timeout=REQUEST_TIMEOUT) as client:
-        option = b"Connection: close\r\n" if closes else b""
-        client.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n%s\r\n" % (port, option))
+        line = b"%s %s HTTP/1.1" % (method, target.encode())
+        client.sendall(b"%s\r\nHost: 127.0.0.1:%d\r\n%s%s\r\n" % (line, port, length, option))
+        client.sendall(b"x" * upload_bytes)
         return read_response(client)
 
 
-def read_response(client: socket.socket) -> bytes:
-    """One response with a Content-Length. Raises: ServerError if it is not the 200 that every server here gives."""
-    received = b""
-    while not received.endswith(BODY):
-        piece = client.recv(65536)
-        if not piece or len(received) > 65536:
-            raise ServerError(f"answered {received[:40]!r}")
-        received += piece
-    head = received.partition(b"\r\n\r\n")[0].lower()
-    if not received.startswith(b"HTTP/1.1 200 ") or b"\r\ncontent-length: %d" % len(BODY) not in head:
-        raise ServerError(f"answered {received[:40]!r}, not 200 with a Content-Length of {len(BODY)}")
-    return received
+def read_response(client: socket.socket) -> tuple[bytes, bytes]:
+    """Head and content of one response. Raises: ServerError if it is not a whole 200 with a Content-Length."""
+    received = bytearray()
+    while (end := received.find(b"\r\n\r\n") + 4) < 4:
+        received += _receive(client, received)
+    told = re.search(rb"\r\ncontent-length: *(\d+)", received[:end], flags=re.IGNORECASE)
+    if told is None or not received.startswith(b"HTTP/1.1 200 "):
+        raise ServerError(f"answered {bytes(received[:40])!r}, not 200 with a Content-Length")
+    while len(received) < end + int(told[1]):
+        received += _receive(client, received)
+    return bytes(received[:end]), bytes(received[end:])
+
+
+def _receive(client: socket.socket, received: bytearray) -> bytes:
+    piece = client.recv(1 << 20)
+    if not piece:
+        raise ServerError(f"answered {bytes(received[:40])!r} and closed")
+    return piece
 
 
 def _await_first_response(process: subprocess.Popen[bytes], port: int, listeners: int) -> None:
@@ -149,7 +172,9 @@ def _await_first_response(process: subprocess.Popen[bytes], port: int, listeners
         if process.poll() is not None:
             raise ServerError(f"did not start: status {process.returncode}")
         with contextlib.suppress(OSError):
-            request_once(port)
+            greeting = request_once(port)[1]
+            if greeting != BODY:
+                raise ServerError(f"answered {greeting[:40]!r} instead of {BODY!r}")
             if _count_listeners(port) >= listeners:
                 return
         time.sleep(0.05)
@@ -193,6 +218,11 @@ def _stat_fields(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
+def _peak_rss(pid: int) -> int:
+    found = re.search(r"^VmHWM:\s*(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), flags=re.MULTILINE)
+    return int(found[1]) * 1024 if found else 0
+
+
 def _sum_usage(pids: Sequence[int]) -> Usage:
     user_ticks = system_ticks = nanoseconds = 0
     for pid in pids:
@@ -205,10 +235,13 @@ def _sum_usage(pids: Sequence[int]) -> Usage:
 
 
 @contextlib.contextmanager
-def held_clients(script: Path, server: Running, count: int, core: int) -> Iterator[subprocess.Popen[str]]:
-    """A process that runs `script PORT COUNT` on `core`, once it has printed that its clients are held."""
+def held_clients(
+    program: Path, server: Running, count: int, core: int, *arguments: int
+) -> Iterator[subprocess.Popen[str]]:
+    """A process that runs `program PORT COUNT ...` on `core`, once it has printed that its clients are held."""
+    interpreter = [sys.executable] if program.suffix == ".py" else []
     process = subprocess.Popen(
-        [sys.executable, str(script), str(server.port), str(count)],
+        [*interpreter, str(program), *(str(word) for word in (server.port, count, *arguments))],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

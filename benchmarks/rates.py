@@ -14,16 +14,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from catalogue import BASELINE, Server, versions
+from catalogue import Server, versions
 from load import Profile, run_wrk, saturate
 from processes import ServerError, started, unused_port
 from table import Table
 
 WARM_UP_SECONDS = 0.3
-COLUMNS = (
-    *("server", "requests/s", "CPU µs/request", "user µs", "system µs", "ratio to C"),
-    *("p99 ms", "RSS MiB", "server core busy"),
-)
+COLUMNS = ("server", "requests/s", "CPU µs/request", "user µs", "system µs")
+MORE_COLUMNS = ("p99 ms", "RSS MiB", "server core busy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +65,8 @@ class Rounds:
 
 def measure_profile(profile: Profile, servers: Sequence[Server], conditions: Conditions) -> Table:
     """All rounds of one profile. A server that fails once is left out of the later rounds and named in the table."""
-    table = Table(profile.name, f"`{profile.name}`: {profile.title}", COLUMNS)
+    ratio = f"ratio to {'C' if profile.reference.startswith('c-') else profile.reference}"
+    table = Table(profile.name, f"`{profile.name}`: {profile.title}", (*COLUMNS, ratio, *MORE_COLUMNS))
     table.missing.update({server.name: obstacle for server in servers if (obstacle := server.obstacle()) is not None})
     results: dict[str, Rounds] = {}
     for number in range(1, conditions.rounds + 1):
@@ -87,7 +86,7 @@ def measure_profile(profile: Profile, servers: Sequence[Server], conditions: Con
                 f"{last.cpu_seconds_per_request[-1] * 1e6:.2f} µs, core {last.core_busy[-1]:.0%} busy",
                 file=sys.stderr,
             )
-    baseline = results.get(BASELINE)
+    baseline = results.get(profile.reference)
     table.rows.extend(rounds.row(name, baseline) for name, rounds in results.items())
     table.notes.extend(_notes(profile, results, conditions))
     table.notes.append(versions(server for server in servers if server.name in results))
@@ -129,6 +128,6 @@ def _notes(profile: Profile, results: Mapping[str, Rounds], conditions: Conditio
     ]
     failed = {name: rounds.errors for name, rounds in results.items() if rounds.errors}
     notes += [f"{name}: the generator counted {errors:,} errors" for name, errors in failed.items()]
-    if BASELINE not in results:
-        notes.append("no ratios: the C baseline was not measured")
+    if profile.reference not in results:
+        notes.append(f"no ratios: {profile.reference} was not measured")
     return notes

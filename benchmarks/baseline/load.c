@@ -1,12 +1,13 @@
 /* A load generator cheap enough to keep a server's core saturated from one other core, which wrk is not: it sends
  * prepared bytes and counts the bytes that come back.
  *
- *     load PORT CONNECTIONS DEPTH RESPONSE_BYTES SECONDS REQUESTS [close]
+ *     load PORT TARGET CONTENT_BYTES CONNECTIONS DEPTH RESPONSE_BYTES SECONDS REQUESTS [close]
  *
  * Runs until SECONDS have passed or REQUESTS are answered, whichever comes first (0: no such bound), then prints
- * `requests seconds errors p99_us`. DEPTH requests leave in one send, the next ones once all of them are answered: the
- * latency is that of such a batch. With `close`, every request goes over a connection of its own and asks for
- * `Connection: close`; the latency is then from before its connect until the server has closed.
+ * `requests seconds errors p99_us`. A request is a GET, or a POST of CONTENT_BYTES where those are not 0. DEPTH
+ * requests leave together, the next ones once all of them are answered: the latency is that of such a batch. With
+ * `close`, every request goes over a connection of its own and asks for `Connection: close`; the latency is then from
+ * before its connect until the server has closed.
  *
  * Facts that shape it:
  * - It never sleeps and has no epoll: it asks every connection in turn with a recv that does not wait. So a server
@@ -32,7 +33,7 @@
 
 enum {
     DEPTH_MAX = 1024,
-    REQUEST_BYTES_MAX = 128,
+    HEAD_BYTES_MAX = 256,
     RECEIVE_BYTES = 1 << 20,
     ERRORS_MAX = 10000,
     LATENCY_US_MAX = 1 << 22, /* four seconds; what took longer counts as that */
@@ -41,12 +42,13 @@ enum {
 struct connection {
     int fd;
     bool is_fresh;    /* nothing of its first answer has been read */
+    size_t unsent;    /* bytes of its batch that the kernel has not taken: only a batch with content is that long */
     int64_t unread;   /* bytes of answers still to come */
     int64_t began_us; /* when its batch was sent */
 };
 
 static struct sockaddr_in server = {.sin_family = AF_INET};
-static char batch[DEPTH_MAX * REQUEST_BYTES_MAX];
+static char *batch;
 static size_t batch_bytes;
 static int64_t batch_answer_bytes;
 static int64_t answered, errors, depth;
@@ -87,14 +89,36 @@ static int64_t p99_us(void) {
     return latency;
 }
 
+/* Sends what fits. Whatever went wrong, the next recv tells, and opens another connection. */
+static void send_rest(struct connection *connection) {
+    const char *rest = batch + (batch_bytes - connection->unsent);
+    ssize_t sent = send(connection->fd, rest, connection->unsent, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent > 0) connection->unsent -= (size_t)sent;
+}
+
 static void send_batch(struct connection *connection) {
-    size_t offset = 0;
-    while (offset < batch_bytes) {
-        ssize_t sent = send(connection->fd, batch + offset, batch_bytes - offset, MSG_NOSIGNAL);
-        if (sent < 0) break; /* the next recv tells why, and opens another connection */
-        offset += (size_t)sent;
-    }
+    connection->unsent = batch_bytes;
     connection->unread = batch_answer_bytes;
+    send_rest(connection);
+}
+
+/* DEPTH times the same request. */
+static void prepare_batch(const char *port, const char *target, size_t content_bytes) {
+    char head[HEAD_BYTES_MAX], content_length[64] = "";
+    if (content_bytes > 0) snprintf(content_length, sizeof content_length, "Content-Length: %zu\r\n", content_bytes);
+    int head_bytes = snprintf(head, sizeof head, "%s %s HTTP/1.1\r\nHost: 127.0.0.1:%s\r\n%s%s\r\n",
+                              content_bytes > 0 ? "POST" : "GET", target, port, content_length,
+                              closes ? "Connection: close\r\n" : "");
+    if (head_bytes >= HEAD_BYTES_MAX) {
+        fprintf(stderr, "load: the target is too long\n");
+        exit(2);
+    }
+    size_t request_bytes = (size_t)head_bytes + content_bytes;
+    batch_bytes = (size_t)depth * request_bytes;
+    batch = malloc(batch_bytes);
+    if (batch == NULL) fail("malloc");
+    memset(batch, 'x', batch_bytes);
+    for (int64_t i = 0; i < depth; i++) memcpy(batch + (size_t)i * request_bytes, head, (size_t)head_bytes);
 }
 
 static void open_connection(struct connection *connection) {
@@ -119,6 +143,7 @@ static void reopen(struct connection *connection) {
 static void advance(struct connection *connection) {
     char status[sizeof STATUS - 1];
     ssize_t length;
+    if (connection->unsent > 0) send_rest(connection);
     errno = 0;
     if (connection->is_fresh) {
         length = recv(connection->fd, status, sizeof status, MSG_DONTWAIT);
@@ -154,26 +179,24 @@ static void advance(struct connection *connection) {
 }
 
 int main(int argc, char **argv) {
-    if (argc < 7) {
-        fprintf(stderr, "usage: %s PORT CONNECTIONS DEPTH RESPONSE_BYTES SECONDS REQUESTS [close]\n", argv[0]);
+    if (argc < 9) {
+        fprintf(stderr, "usage: %s PORT TARGET CONTENT_BYTES CONNECTIONS DEPTH RESPONSE_BYTES SECONDS REQUESTS [close]\n",
+                argv[0]);
         return 2;
     }
-    int count = atoi(argv[2]);
-    depth = atoi(argv[3]);
-    double seconds = atof(argv[5]);
-    int64_t requests = atoll(argv[6]);
-    closes = argc > 7 && strcmp(argv[7], "close") == 0;
+    int count = atoi(argv[4]);
+    depth = atoi(argv[5]);
+    double seconds = atof(argv[7]);
+    int64_t requests = atoll(argv[8]);
+    closes = argc > 9 && strcmp(argv[9], "close") == 0;
     if (count < 1 || depth < 1 || depth > DEPTH_MAX) {
         fprintf(stderr, "load: at least one connection, and a depth from 1 to %d\n", DEPTH_MAX);
         return 2;
     }
     server.sin_port = htons((uint16_t)atoi(argv[1]));
     server.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    batch_answer_bytes = depth * atoll(argv[4]);
-    for (int i = 0; i < depth; i++) {
-        batch_bytes += (size_t)snprintf(batch + batch_bytes, REQUEST_BYTES_MAX, "GET / HTTP/1.1\r\nHost: 127.0.0.1:%s\r\n%s\r\n",
-                                        argv[1], closes ? "Connection: close\r\n" : "");
-    }
+    batch_answer_bytes = depth * atoll(argv[6]);
+    prepare_batch(argv[1], argv[2], (size_t)atoll(argv[3]));
     struct connection *connections = calloc((size_t)count, sizeof *connections);
     if (connections == NULL) fail("calloc");
     int64_t started_us = now_us();
