@@ -375,7 +375,7 @@ class Loop(State):
     @cython.nogil
     @cython.exceptval(check=False)
     def on_timer(self, owner: cython.p_void) -> cython.void:
-        """A timer came due. Nobody can cancel it before phase 2 looks at it: that is this thread, too."""
+        """A timer came due. Nobody can cancel it before phase 2 holds it: that is this thread, too."""
         if self.due_count == self.due_size:
             self.due_size = max(self.due_size * 2, 64)
             self.due = cython.cast(
@@ -404,17 +404,22 @@ class Loop(State):
         return 0
 
     @cython.cfunc
-    @cython.exceptval(-1, check=False)
-    def run_due(self) -> cython.int:
-        """Call what came due, earliest first."""
+    def hold_due(self) -> list:
+        """What came due, earliest first. Taken before anything else runs, which may cancel a timer and so free it."""
         index: cython.int
-        timer: Timer
         came: list = [cython.cast(Timer, self.due[index]) for index in range(self.due_count)]
         self.due_count = 0
         came.sort(key=_due_ms)
+        return came
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def run_due(self, came: list) -> cython.int:
+        """Call what came due."""
+        timer: Timer
         for timer in came:
             if timer.loop is None:
-                continue  # cancelled by one that was due before it
+                continue  # cancelled in this tick
             function, arguments = timer.function, timer.arguments
             timer.cancel()
             self.call(function, arguments)

@@ -329,6 +329,7 @@ class Engine(Handling):
     @cython.exceptval(-1, check=False)
     def run_waiting(self) -> cython.int:
         """Run what came due, became ready, or was posted, before the new requests: it has waited longer."""
+        came_due: list = self.hold_due() if self.due_count > 0 else None
         if self.gone_count > 0:
             self.run_gone()
         if self.has_told_streams and self.drain_calls:
@@ -336,8 +337,8 @@ class Engine(Handling):
         self.run_mail()
         if self.notice_count > 0:
             self.run_notices()
-        if self.due_count > 0:
-            self.run_due()
+        if came_due is not None:
+            self.run_due(came_due)
         if self.ready_count > 0:
             self.run_ready()
         return self.run_resumptions()
