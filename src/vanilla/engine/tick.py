@@ -252,6 +252,7 @@ class Engine(Handling):
         self.is_cleaning = True
         self.finish_coroutines()
         self.is_shut = True
+        self.run_mail()  # what was taken until now: every post is called, or refused
         for timer in list(self.timers):
             timer.cancel()
         for watch in self.watches:
