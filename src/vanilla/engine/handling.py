@@ -638,6 +638,7 @@ class Handling(Loop):
         """The wait is over: what the request still watches is watched no more, and its connection goes on."""
         watch: Watch
         parked.is_open = False
+        parked.request.client_fd = -1
         self.parked.discard(parked)
         self.counts.parked -= 1
         self.stream_count -= parked.response.has_begun
