@@ -158,6 +158,8 @@ class Loop(State):
             raise TypeError(
                 f"continuation {continuation!r}: give a function of (request, response, worker, payload, event)"
             )
+        if timeout is not None:
+            _check_seconds(timeout)
         if fd in self.watched:
             raise ValueError(f"fd {fd} is watched already; cancel that watch first")
         if not is_persistent and self.calling is cython.NULL:
@@ -196,8 +198,7 @@ class Loop(State):
 
     def call_later(self, seconds: float, function: object, arguments: tuple) -> Timer:
         """Worker.call_later."""
-        if not 0 <= seconds <= TIMER_SECONDS_MAX:
-            raise ValueError(f"seconds {seconds!r}: give a number of seconds from 0 to {TIMER_SECONDS_MAX:.0f}")
+        _check_seconds(seconds)
         return self.call_at_ns(read_clock_ns() + math.ceil(seconds * 1e9), function, arguments)
 
     def call_at_ns(self, due_ns: int, function: object, arguments: tuple) -> Timer:
@@ -620,6 +621,12 @@ class _Return:
     def __call__(self, future: object) -> None:
         if not self._loop.has_ended():
             self._loop.post(self._parked.resume, (self._continuation, future))
+
+
+def _check_seconds(seconds: float) -> None:
+    """Refuse a delay that cannot be, before anything is registered."""
+    if not 0 <= seconds <= TIMER_SECONDS_MAX:
+        raise ValueError(f"seconds {seconds!r}: give a number of seconds from 0 to {TIMER_SECONDS_MAX:.0f}")
 
 
 def _due_ms(timer: Timer) -> int:
