@@ -162,6 +162,10 @@ class Loop(State):
             _check_seconds(timeout)
         if fd in self.watched:
             raise ValueError(f"fd {fd} is watched already; cancel that watch first")
+        if self.calling is not cython.NULL and fd == self.calling.channel.fd:
+            raise ValueError(
+                f"fd {fd} is the client's own connection; on_disconnect and request.disconnected tell of it"
+            )
         if not is_persistent and self.calling is cython.NULL:
             raise RuntimeError(
                 "watch_fd outside a request: use watch_fd_persistent for descriptors that outlive requests"
