@@ -5,6 +5,7 @@
   comes once, so what is not received now must be remembered: a full receive puts the channel on the `again` list.
 - A receive that returns fewer bytes than it had room for has emptied the socket; a second one to see EAGAIN costs as
   much as the first. Only EPOLLRDHUP says that the end is already queued behind those bytes: no further edge tells it.
+  EPOLLHUP and EPOLLERR likewise: a channel that pauses over those bytes is looked at once more, and reported broken.
 - Listeners and the wake-up are level-triggered: what one wait leaves, the next one reports.
 - A watched descriptor is level-triggered; watched once, it is one-shot and stays in the set disarmed, so that watching
   it again is a change, and closing it needs no call. A regular file cannot be watched: EPERM.
@@ -387,8 +388,10 @@ class Epoll(Backend):
                 self.complete(WRITABLE, channel, 0)
             if mask & (EPOLLRDHUP | EPOLLHUP | EPOLLERR):
                 channel.is_ending = True
-                if mask & (EPOLLHUP | EPOLLERR) and channel.is_paused:
-                    self.complete(RECEIVED, channel, -ECONNRESET)
+                if mask & (EPOLLHUP | EPOLLERR):
+                    channel.is_broken = True
+                    if channel.is_paused:
+                        self.complete(RECEIVED, channel, -ECONNRESET)
             if mask & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR) and not (channel.is_paused or channel.is_again):
                 self.receive(channel)
         for index in range(again_count):
@@ -397,6 +400,8 @@ class Epoll(Backend):
                 channel.is_again = False
                 if not channel.is_paused:
                     self.receive(channel)
+                elif channel.is_broken:
+                    self.complete(RECEIVED, channel, -ECONNRESET)
         self.again_count -= again_count
         for index in range(self.again_count):
             self.again[index] = self.again[again_count + index]
@@ -453,7 +458,7 @@ class Epoll(Backend):
         if channel.target_room == 0:
             completion.slab = self.pool.current
             self.pool.filled += received
-        if received == room:
+        if received == room or (channel.is_broken and received > 0):
             self.push_again(channel)
         elif channel.is_ending:
             completion.is_end = True

@@ -9,6 +9,7 @@ ctypedef struct Channel:
     bint is_paused
     bint is_again
     bint is_ending
+    bint is_broken    # reset, or closed by both sides: what it has still sent is received, then it is reported
     bint wants_writable
     bint has_writable_armed
     unsigned char *target

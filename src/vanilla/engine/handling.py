@@ -74,7 +74,7 @@ class Handling(Loop):
             status = self.fail(self.request, "the handler raised; answered 500", error)
         self.response.is_open = False
         self.calling = cython.NULL
-        if result is _SUSPEND and self.current is not None:
+        if result is _SUSPEND and self.current is not None and self.waits(self.current):
             if self.suspend(burst, position, start, entered_ns):
                 return False
             status = -500
@@ -230,7 +230,7 @@ class Handling(Loop):
     def suspend(
         self, burst: cython.pointer[Burst], position: cython.int, start: cython.Py_ssize_t, entered_ns: cython.longlong
     ) -> cython.bint:
-        """The handler waits: park its request, and the rest of the burst behind it; False if it waits for nothing.
+        """The handler waits: park its request, and the rest of the burst behind it; False if what it sent is no head.
 
         What it has appended so far is sent with this tick.
         """
@@ -238,8 +238,6 @@ class Handling(Loop):
         connection: cython.pointer[Connection] = burst.connection
         rest: cython.int = burst.count - position - 1
         waiting: cython.pointer[Waiting]
-        if not self.waits(parked):
-            return False
         if parked.task is not None:
             self.suspend_coroutine(start)
         elif self.buffer.length > start and not self.begin(self.request, self.response, self.buffer, start):
@@ -640,6 +638,7 @@ class Handling(Loop):
         """The wait is over: what the request still watches is watched no more, and its connection goes on."""
         watch: Watch
         parked.is_open = False
+        parked.request.client_fd = -1
         self.parked.discard(parked)
         self.counts.parked -= 1
         self.stream_count -= parked.response.has_begun

@@ -97,7 +97,8 @@ cdef class Loop(State):
     cdef int check_open(self) except -1
     cdef int forget_watch(self, Watch watch) except -1
     cdef int run_mail(self) except -1
-    cdef int run_due(self) except -1
+    cdef list hold_due(self)
+    cdef int run_due(self, list came) except -1
     cdef int run_ready(self) except -1
     cdef int run_gone(self) except -1
     cdef int run_resumptions(self) except -1

@@ -158,8 +158,14 @@ class Loop(State):
             raise TypeError(
                 f"continuation {continuation!r}: give a function of (request, response, worker, payload, event)"
             )
+        if timeout is not None:
+            _check_seconds(timeout)
         if fd in self.watched:
             raise ValueError(f"fd {fd} is watched already; cancel that watch first")
+        if self.calling is not cython.NULL and fd == self.calling.channel.fd:
+            raise ValueError(
+                f"fd {fd} is the client's own connection; on_disconnect and request.disconnected tell of it"
+            )
         if not is_persistent and self.calling is cython.NULL:
             raise RuntimeError(
                 "watch_fd outside a request: use watch_fd_persistent for descriptors that outlive requests"
@@ -196,8 +202,7 @@ class Loop(State):
 
     def call_later(self, seconds: float, function: object, arguments: tuple) -> Timer:
         """Worker.call_later."""
-        if not 0 <= seconds <= TIMER_SECONDS_MAX:
-            raise ValueError(f"seconds {seconds!r}: give a number of seconds from 0 to {TIMER_SECONDS_MAX:.0f}")
+        _check_seconds(seconds)
         return self.call_at_ns(read_clock_ns() + math.ceil(seconds * 1e9), function, arguments)
 
     def call_at_ns(self, due_ns: int, function: object, arguments: tuple) -> Timer:
@@ -375,7 +380,7 @@ class Loop(State):
     @cython.nogil
     @cython.exceptval(check=False)
     def on_timer(self, owner: cython.p_void) -> cython.void:
-        """A timer came due. Nobody can cancel it before phase 2 looks at it: that is this thread, too."""
+        """A timer came due. Nobody can cancel it before phase 2 holds it: that is this thread, too."""
         if self.due_count == self.due_size:
             self.due_size = max(self.due_size * 2, 64)
             self.due = cython.cast(
@@ -404,17 +409,22 @@ class Loop(State):
         return 0
 
     @cython.cfunc
-    @cython.exceptval(-1, check=False)
-    def run_due(self) -> cython.int:
-        """Call what came due, earliest first."""
+    def hold_due(self) -> list:
+        """What came due, earliest first. Taken before anything else runs, which may cancel a timer and so free it."""
         index: cython.int
-        timer: Timer
         came: list = [cython.cast(Timer, self.due[index]) for index in range(self.due_count)]
         self.due_count = 0
         came.sort(key=_due_ms)
+        return came
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def run_due(self, came: list) -> cython.int:
+        """Call what came due."""
+        timer: Timer
         for timer in came:
             if timer.loop is None:
-                continue  # cancelled by one that was due before it
+                continue  # cancelled in this tick
             function, arguments = timer.function, timer.arguments
             timer.cancel()
             self.call(function, arguments)
@@ -615,6 +625,12 @@ class _Return:
     def __call__(self, future: object) -> None:
         if not self._loop.has_ended():
             self._loop.post(self._parked.resume, (self._continuation, future))
+
+
+def _check_seconds(seconds: float) -> None:
+    """Refuse a delay that cannot be, before anything is registered."""
+    if not 0 <= seconds <= TIMER_SECONDS_MAX:
+        raise ValueError(f"seconds {seconds!r}: give a number of seconds from 0 to {TIMER_SECONDS_MAX:.0f}")
 
 
 def _due_ms(timer: Timer) -> int:

@@ -247,6 +247,7 @@ class Engine(Handling):
         self.is_cleaning = True
         self.finish_coroutines()
         self.is_shut = True
+        self.run_mail()  # what was taken until now: every post is called, or refused
         for timer in list(self.timers):
             timer.cancel()
         for watch in self.watches:
@@ -324,6 +325,7 @@ class Engine(Handling):
     @cython.exceptval(-1, check=False)
     def run_waiting(self) -> cython.int:
         """Run what came due, became ready, or was posted, before the new requests: it has waited longer."""
+        came_due: list = self.hold_due() if self.due_count > 0 else None
         if self.gone_count > 0:
             self.run_gone()
         if self.has_told_streams and self.drain_calls:
@@ -331,8 +333,8 @@ class Engine(Handling):
         self.run_mail()
         if self.notice_count > 0:
             self.run_notices()
-        if self.due_count > 0:
-            self.run_due()
+        if came_due is not None:
+            self.run_due(came_due)
         if self.ready_count > 0:
             self.run_ready()
         return self.run_resumptions()
