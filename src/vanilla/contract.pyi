@@ -4,7 +4,7 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Itera
 from typing import Any, Final, TypeAlias, final
 
 from vanilla.counters import Counters, Credentials
-from vanilla.handles import Parked, Timer, Watch
+from vanilla.handles import Parked, Takeover, TakeoverProtocol, Timer, Watch
 from vanilla.recording import RecordingLoop
 from vanilla.steps import Event, Step
 
@@ -72,6 +72,7 @@ class Response:
     def on_drained(self, continuation: _Continuation, payload: Any = None) -> None: ...
     def flush(self) -> Awaitable[None]: ...
     def park(self, *, on_disconnect: Callable[[], object] | None = None) -> Parked: ...
+    def takeover(self, protocol: TakeoverProtocol) -> Takeover: ...
     @property
     def unsent(self) -> int: ...
     @property
