@@ -47,3 +47,4 @@ cdef class Takeovers(Loop):
     cdef int begin_takeover(self, Response response, Connection *connection) except -1
     cdef int end_takeover(self, Takeover takeover, int error) except -1
     cdef int tell_takeovers(self) except -1
+    cdef int flush_resumed(self) except -1

@@ -355,7 +355,7 @@ class Takeovers(Loop):
             closed(reason)
         except BaseException as failure:
             self.report(takeover, "closed() raised", failure)
-        takeover.protocol = None
+        takeover.protocol = takeover.loop = None  # nor keep the worker's descriptors open
         return 0
 
     @cython.cfunc
@@ -367,6 +367,12 @@ class Takeovers(Loop):
         for takeover in list(self.takeovers):
             if takeover.has_begun and takeover.on_draining is not None and takeover.is_open:
                 takeover.call("draining", takeover.on_draining, ())
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def flush_resumed(self) -> cython.int:
+        """Send early when much was appended, or for long; the part of the engine that handles says how."""
         return 0
 
     def run_timer(self, takeover: Takeover, function: object, arguments: tuple) -> None:
