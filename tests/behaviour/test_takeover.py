@@ -31,7 +31,8 @@ class Echo:
         self.told: list[str] = []
 
     def received(self, data: bytes) -> None:
-        assert type(data) is bytes and data
+        assert type(data) is bytes
+        assert data
         self.got += data
         self.connection.send(data)
 
@@ -130,7 +131,8 @@ def test_what_came_behind_the_request_is_the_protocols_byte_for_byte(configure, 
         assert client.recv(1) == b""
         until(lambda: is_at_rest(server))
     assert protocols[0].got == behind + b"later"
-    assert protocols[0].told == ["closed"] and protocols[0].reason is None
+    assert protocols[0].told == ["closed"]
+    assert protocols[0].reason is None
 
 
 def receive_plain(client: socket.socket) -> int:
@@ -167,10 +169,11 @@ def test_a_request_that_does_not_switch_leaves_those_behind_it_to_http(configure
 
 
 def test_garbage_behind_a_request_that_does_not_switch_is_refused(configure, echo) -> None:
-    with connected(configure(echo)) as (server, client):
+    with connected(configure(echo)) as (_server, client):
         client.sendall(UPGRADE + b"\x00\xff\r\n\r\n")
         answers = receive_all(client)
-        assert answers.count(b"200 OK") == 1 and answers.count(b"400 Bad Request") == 1
+        assert answers.count(b"200 OK") == 1
+        assert answers.count(b"400 Bad Request") == 1
 
 
 def test_connect_switches_by_a_2xx(configure) -> None:
@@ -228,7 +231,8 @@ def test_a_handler_that_raises_after_takeover_is_answered_500(configure) -> None
     with connected(configure(handle)) as (_, client):
         client.sendall(UPGRADE)
         answer = receive_all(client)
-        assert answer.startswith(b"HTTP/1.1 500 ") and b"never" not in answer
+        assert answer.startswith(b"HTTP/1.1 500 ")
+        assert b"never" not in answer
         until(lambda: protocol.told)
     assert isinstance(protocol.reason, RuntimeError)
 
@@ -325,7 +329,8 @@ def test_a_paused_protocol_holds_its_client_back_and_loses_nothing(configure) ->
         client.shutdown(socket.SHUT_WR)
         until(lambda: protocols and protocols.are_closed())
         until(lambda: is_at_rest(server))
-    assert protocols[0].got == sent and protocols[0].reason is None
+    assert protocols[0].got == sent
+    assert protocols[0].reason is None
 
 
 def test_a_protocol_paused_before_it_begins_is_told_once_it_resumes(configure) -> None:
@@ -362,7 +367,8 @@ def test_close_sends_everything_first(configure) -> None:
         assert len(receive_all(client)) == len(SWITCHING) + 8 * MEBIBYTE
         client.close()
         until(lambda: is_at_rest(server))
-    assert protocols[0].told[-1] == "closed" and protocols[0].reason is None
+    assert protocols[0].told[-1] == "closed"
+    assert protocols[0].reason is None
 
 
 @pytest.mark.parametrize("how", ["close", "abort"])
@@ -381,7 +387,8 @@ def test_a_connection_may_be_ended_before_it_begins(configure, how) -> None:
             assert (SWITCHING + b"bye").startswith(receive_all(client))
         client.close()
         until(lambda: is_at_rest(server))
-    assert protocol.told == ["closed"] and protocol.reason is None
+    assert protocol.told == ["closed"]
+    assert protocol.reason is None
 
 
 def test_abort_closes_now(configure) -> None:
@@ -418,7 +425,8 @@ def test_a_half_closed_client_is_heard_to_its_end_by_a_protocol_that_cares(confi
         client.shutdown(socket.SHUT_WR)
         assert receive_all(client) == SWITCHING + b"one two"
         until(lambda: is_at_rest(server))
-    assert protocols[0].told == ["ended", "closed"] and protocols[0].reason is None
+    assert protocols[0].told == ["ended", "closed"]
+    assert protocols[0].reason is None
 
 
 def test_a_reset_is_told(configure) -> None:
@@ -432,7 +440,8 @@ def test_a_reset_is_told(configure) -> None:
         connection = protocols[0].connection
         server.workers[0].post(connection.send, b"to nobody")
         until(lambda: is_at_rest(server))
-        assert not connection.is_open and connection.unsent == 0
+        assert not connection.is_open
+        assert connection.unsent == 0
 
 
 def failing(name):
@@ -464,7 +473,8 @@ def test_what_a_protocol_raises_closes_its_connection_only(configure, name, capl
             assert other.recv(1000).endswith(b"plain")
         until(lambda: is_at_rest(server))
     if name != "closed":
-        assert isinstance(protocols[0].reason, KeyError) and protocols.are_closed()
+        assert isinstance(protocols[0].reason, KeyError)
+        assert protocols.are_closed()
 
 
 def send_all(client: socket.socket, data: bytes) -> None:
@@ -506,7 +516,8 @@ def test_a_timer_that_raises_closes_its_connection(configure, caplog) -> None:
         with contextlib.suppress(ConnectionResetError):
             receive_all(client)
         until(lambda: protocols.are_closed())
-    assert isinstance(protocols[0].reason, KeyError) and "raised" in caplog.text
+    assert isinstance(protocols[0].reason, KeyError)
+    assert "raised" in caplog.text
 
 
 @pytest.mark.parametrize("behind", [b"", PLAIN, b"\x00"], ids=["nothing", "a_request", "garbage"])
@@ -583,7 +594,8 @@ def test_a_shutdown_lets_protocols_say_their_last_words(configure) -> None:
         assert receive_all(client) == b"bye"
         client.close()
         stop.join()
-    assert protocols[0].told == ["draining", "closed"] and protocols[0].reason is None
+    assert protocols[0].told == ["draining", "closed"]
+    assert protocols[0].reason is None
 
 
 def test_protocols_left_at_the_end_of_the_grace_are_cut(configure) -> None:

@@ -16,7 +16,6 @@ from cython.cimports.vanilla.engine.loop import Parked, Timer
 from cython.cimports.vanilla.engine.state import (
     NOTICE_CLOSED,
     NOTICE_DRAINED,
-    NOTICE_ENDED,
     NOTICE_RECEIVED,
     NOTICE_TAKEN,
     read_clock_ns,
@@ -27,7 +26,7 @@ from cython.cimports.vanilla.net.posix import ECONNRESET
 @cython.final
 @cython.cclass
 class Takeover:
-    """A connection that a protocol has taken over: what `Response.takeover` returns. On the worker's own thread only."""
+    """A connection that a protocol has taken over: what `Response.takeover` returns. For the worker's own thread."""
 
     def __cinit__(self) -> None:
         self.connection = cython.NULL
@@ -129,9 +128,7 @@ class Takeover:
         loop: Takeovers = self.loop
         start: cython.Py_ssize_t = loop.resumed.length
         length: cython.Py_ssize_t = PyBytes_GET_SIZE(data)
-        is_copied: cython.bint = loop.resumed.append(
-            cython.cast(cython.p_const_uchar, PyBytes_AS_STRING(data)), length
-        )
+        is_copied: cython.bint = loop.resumed.append(cython.cast(cython.p_const_uchar, PyBytes_AS_STRING(data)), length)
         if not is_copied:
             raise MemoryError
         self.written = length + (self.written if self.connection.written_count > 0 else 0)
@@ -250,14 +247,16 @@ class Takeovers(Loop):
         elif status == 101 or (200 <= status < 300 and request.method == b"CONNECT"):
             return status
         else:
-            what = f"the handler took its connection over with a {status}: only 101, and 2xx to CONNECT, switch protocols"
+            what = (
+                f"the handler took its connection over with a {status}: only 101, and 2xx to CONNECT, switch protocols"
+            )
         self.report(request, f"{what}; answered 500", None)
         return -500
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def begin_takeover(self, response: Response, connection: cython.pointer[Connection]) -> cython.int:
-        """The switching answer is complete: HTTP ends here. The protocol is told in the next tick, behind the answer."""
+        """The switching answer is complete: HTTP ends here. The protocol is told in the next tick, behind it."""
         takeover: Takeover = response.taking
         if connection.channel.fd < 0:
             return self.drop_takeover(response, ConnectionResetError(ECONNRESET, os.strerror(ECONNRESET)))
