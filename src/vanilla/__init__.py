@@ -5,7 +5,7 @@ from __future__ import annotations
 from vanilla.contract import Draining, Request, Response, Worker
 from vanilla.counters import Counters, Credentials, RequestTiming
 from vanilla.errors import BindError, ConfigError, OverloadError, RefusedError
-from vanilla.handles import Parked, Timer, Watch
+from vanilla.handles import Parked, Takeover, TakeoverProtocol, Timer, Watch
 from vanilla.limits import Limits
 from vanilla.net.listen import Listener
 from vanilla.server import Server, ServerConfig, WorkerError
@@ -31,6 +31,8 @@ __all__ = [
     "Server",
     "ServerConfig",
     "Step",
+    "Takeover",
+    "TakeoverProtocol",
     "Timer",
     "Watch",
     "Worker",

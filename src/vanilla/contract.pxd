@@ -1,3 +1,5 @@
+from libc.stdint cimport uint8_t
+
 from vanilla.buffers cimport ResponseBuffer, Slab
 from vanilla.http1.head cimport COLON, QUESTION, Head, equals, find_field, find_line_end, find_path, is_field_value, is_token, skip_space, trim_space
 from vanilla.http1.reply cimport DateLine
@@ -14,7 +16,8 @@ ctypedef struct Framed:
     int fields_end
     int content_start
     int content_end
-    int version
+    uint8_t version
+    uint8_t may_switch   # to another protocol: the client asks for it
     bint is_head
     bint is_last
     bint lingers
@@ -90,6 +93,7 @@ cdef class Response:
     cdef bytes trailing
     cdef object source
     cdef object awaited
+    cdef object taking           # what takes the connection over once this answer is complete
 
     cdef int check_open(self) except -1
     cdef int append_fields(self, object content_type, object headers) except -1

@@ -21,7 +21,7 @@ from cython.cimports.vanilla.http1.reply import append_chunk, append_decimal, ap
 from vanilla.awaitables import READY
 from vanilla.counters import Counters, Credentials
 from vanilla.limits import OFFSET_MAX, Limits
-from vanilla.recording import RecordedPark, RecordingLoop
+from vanilla.recording import RecordedPark, RecordedTakeover, RecordingLoop
 
 LIMIT_NAMES = (
     "max_target_bytes",
@@ -558,10 +558,37 @@ class Response:
         else:
             self.loop.go_on_drained_with(self, continuation, payload)
 
+    def takeover(self, protocol: object) -> object:
+        """Have another protocol speak on this connection, once the answer that switches to it is complete.
+
+        Append that answer, a 101 or a 2xx to CONNECT, before or after, as raw bytes, and return `Step.DONE` or nothing;
+        where it waits, the connection changes hands when the answer is complete. Everything that the client sent behind
+        its request, and all that follows, is for the protocol.
+
+        Args:
+            protocol: an object with three methods, called on the worker's own thread: `received(data)` with bytes,
+                `drained()` when more than `Limits.high_water_bytes` were unsent and no more than `low_water_bytes` are,
+                and `closed(reason)`, once and last: None after an end in order, else the exception that ended it. Two
+                more are optional: `ended()` when the client sends nothing more, which without it closes the connection,
+                and `draining()` when a shutdown asks it to say its last words. What they raise is logged, and closes
+                this connection.
+
+        Returns: the connection, a `vanilla.Takeover`; usable at once, what it sends leaves behind the answer.
+        Raises: TypeError if a method is missing; ValueError if the client asked for no other protocol: by CONNECT, or
+            by the connection option `upgrade`; RuntimeError after `start`, or a second time; ConnectionResetError if
+            the client is gone.
+        Source: RFC 9110 sections 7.8 and 9.3.6.
+        """
+        self.check_open()
+        if self.loop is None:
+            self.awaited = RecordedTakeover(protocol)
+            return self.awaited
+        return self.loop.take_over(self, protocol)
+
     @property
     def recorded(self) -> object:
         """For tests, on a response made by hand: what it waits for. (continuation, payload) of `on_drained`, what
-        `park` returned, what `stream` was given; else None.
+        `park` or `takeover` returned, what `stream` was given; else None.
         """
         return self.awaited if self.source is None else self.source
 

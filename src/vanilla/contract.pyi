@@ -5,7 +5,7 @@ from concurrent.futures import Future
 from typing import Any, Final, Literal, TypeAlias, TypeVar, final, overload
 
 from vanilla.counters import Counters, Credentials
-from vanilla.handles import Parked, Timer, Watch
+from vanilla.handles import Parked, Takeover, TakeoverProtocol, Timer, Watch
 from vanilla.recording import RecordingLoop
 from vanilla.steps import Event, Step
 
@@ -78,6 +78,7 @@ class Response:
     def on_drained(self, continuation: _Continuation, payload: Any = None) -> None: ...
     def flush(self) -> Awaitable[None]: ...
     def park(self, *, on_disconnect: Callable[[], object] | None = None) -> Parked: ...
+    def takeover(self, protocol: TakeoverProtocol) -> Takeover: ...
     @property
     def unsent(self) -> int: ...
     @property

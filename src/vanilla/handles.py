@@ -57,3 +57,73 @@ class Parked(Protocol):
 
     def abort(self) -> None:
         """Cut the answer off: the connection closes now. One that does not wait any more stays as it is."""
+
+
+class TakeoverProtocol(Protocol):
+    """What `Response.takeover` is given: it speaks another protocol on the connection.
+
+    It is called on its worker's thread only. It may have two methods more: `ended()`, called when the client has shut
+    its writing side, which closes the connection where it is missing; and `draining()`, called when a shutdown asks it
+    to end.
+    """
+
+    def received(self, data: bytes, /) -> object:
+        """Take what arrived: never empty, at most 64 KiB at a time but for what came with the request."""
+
+    def drained(self) -> object:
+        """Go on sending: of more than `Limits.high_water_bytes` unsent, `low_water_bytes` or fewer are left."""
+
+    def closed(self, reason: BaseException | None, /) -> object:
+        """Let go: the connection is over, in order where `reason` is None. Called once, and nothing is after it."""
+
+
+class Takeover(Protocol):
+    """A connection that another protocol has taken over: what `Response.takeover` returns.
+
+    On the worker's own thread only; elsewhere `connection.worker.post(connection.send, data)`.
+    """
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the client is there and `close` has not been called: what is sent now leaves."""
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that were sent and that the kernel has not taken yet."""
+
+    @property
+    def protocol(self) -> Any:
+        """What `Response.takeover` was given; None once it has been told `closed`."""
+
+    @property
+    def worker(self) -> Any:
+        """The `Worker` whose connection it is."""
+
+    @property
+    def peer(self) -> tuple[str, int] | None:
+        """The client's address and port; None on a unix socket."""
+
+    def send(self, data: bytes | bytearray | memoryview) -> None:
+        """Send bytes, at the end of this tick, behind what was sent before; what the client does not take is queued.
+
+        There is no bound: look at `unsent`, or wait for `drained()`. To a client that is gone it is nothing.
+        Raises: TypeError for what is no bytes; RuntimeError after `close` and `abort`; MemoryError.
+        """
+
+    def close(self) -> None:
+        """Close in order once everything that was sent has been taken. What still arrives is dropped."""
+
+    def abort(self) -> None:
+        """Close now; what is unsent is lost."""
+
+    def pause(self) -> None:
+        """Receive nothing more until `resume`: the client is held back once the kernel's buffers are full."""
+
+    def resume(self) -> None:
+        """Receive again."""
+
+    def call_later(self, seconds: float, function: Callable[..., object], *args: object) -> Timer:
+        """`Worker.call_later`, forgotten when the connection is gone; what `function` raises closes the connection.
+
+        Raises: as `Worker.call_later`; RuntimeError once the connection is gone.
+        """

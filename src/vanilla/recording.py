@@ -79,6 +79,47 @@ class RecordedPark:
         self.is_active = False
 
 
+@dataclasses.dataclass(slots=True, eq=False)
+class RecordedTakeover:
+    """One call of Response.takeover: what its protocol sent and did. The test calls the protocol's methods."""
+
+    protocol: Any
+    worker: Any = None
+    peer: tuple[str, int] | None = None
+    sent: list[bytes] = dataclasses.field(default_factory=list)
+    timers: list[RecordedTimer] = dataclasses.field(default_factory=list)
+    is_open: bool = True
+    is_paused: bool = False
+    unsent: int = 0
+
+    def send(self, data: bytes | bytearray | memoryview) -> None:
+        """Note the bytes."""
+        if not self.is_open:
+            raise RuntimeError("send: this connection was closed")
+        self.sent.append(bytes(memoryview(data)))
+
+    def close(self) -> None:
+        """Note the end."""
+        self.is_open = False
+
+    def abort(self) -> None:
+        """Likewise."""
+        self.is_open = False
+
+    def pause(self) -> None:
+        """Note that nothing more is to be received."""
+        self.is_paused = True
+
+    def resume(self) -> None:
+        """Note that it is."""
+        self.is_paused = False
+
+    def call_later(self, seconds: float, function: Callable[..., Any], *args: Any) -> RecordedTimer:
+        """Note the call; the test makes it."""
+        self.timers.append(RecordedTimer(time.monotonic_ns() + int(seconds * 1e9), function, args))
+        return self.timers[-1]
+
+
 class RecordingLoop:
     """Everything asked of it, in order, by kind. Nothing is ever ready, due or called."""
 

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import cython
 from cython.cimports.libc.stdlib import free
+from cython.cimports.vanilla.buffers import Slab
+from cython.cimports.vanilla.engine.arrivals import frame
 from cython.cimports.vanilla.engine.connections import ANSWERING, Waiting, append_unsent, count_unsent
 from cython.cimports.vanilla.engine.state import read_clock_ns
 from cython.cimports.vanilla.http1.reply import append_interim_continue, append_refusal
+from cython.cimports.vanilla.net.posix import ENOMEM, c_assert
 
 
 @cython.cfunc
@@ -88,6 +91,7 @@ def send_bytes(
     if count_unsent(connection) == 0:
         sent = state.backend.send(cython.address(connection.channel), source, length)
         if sent < 0:
+            connection.error = cython.cast(cython.int, -sent)
             state.close(connection)
             return
         state.counts.bytes_sent += sent
@@ -95,10 +99,14 @@ def send_bytes(
             if state.is_timed:
                 connection.taken_ns = read_clock_ns()
             return
-        state.backend.pause(cython.address(connection.channel))
+        if connection.takeover is cython.NULL:  # else it is for the protocol to pause
+            state.backend.pause(cython.address(connection.channel))
     if not append_unsent(connection, source + sent, length - sent):
+        connection.error = ENOMEM
         state.close(connection)
         return
+    if connection.takeover is not cython.NULL:
+        connection.wants_drained |= count_unsent(connection) > state.bounds[connection.listener].high_water
     state.await_drained(connection)
     state.note_busy(connection)
 
@@ -117,6 +125,7 @@ def on_writable(state: State, connection: cython.pointer[Connection]) -> cython.
         count_unsent(connection),
     )
     if sent < 0:
+        connection.error = cython.cast(cython.int, -sent)
         state.close(connection)
         return
     state.counts.bytes_sent += sent
@@ -142,6 +151,13 @@ def after_answers(state: State, connection: cython.pointer[Connection]) -> cytho
     """The kernel has taken all that is owed so far: go on with what waits, close, or wait for the next request."""
     if connection.written_count > 0:
         return  # there is more to send in this tick
+    if connection.takeover is not cython.NULL:
+        if connection.closes:
+            finish_close(state, connection)
+        else:
+            connection.deadline = ANSWERING
+            connection.due_ms = 0
+        return
     if connection.parked is not cython.NULL:
         connection.deadline = ANSWERING
         connection.due_ms = 0
@@ -155,6 +171,11 @@ def after_answers(state: State, connection: cython.pointer[Connection]) -> cytho
         return
     if connection.closes:
         finish_close(state, connection)
+        return
+    if connection.rest is not cython.NULL:
+        state.list_connection(connection)
+        connection.deadline = ANSWERING
+        connection.due_ms = 0
         return
     if connection.is_ended:
         state.close(connection)
@@ -179,6 +200,7 @@ def finish_close(state: State, connection: cython.pointer[Connection]) -> cython
         state.close(connection)
         return
     connection.has_shut = True
+    state.detach(connection)
     state.backend.shut_writing(cython.address(connection.channel))
     state.await_end(connection)
     if connection.channel.is_paused:
@@ -201,6 +223,9 @@ def go_on_listed(state: State) -> cython.void:
         if not connection.is_listed or connection.channel.fd < 0:
             continue
         connection.is_listed = False
+        if connection.waiting is cython.NULL:
+            frame_rest(state, connection)
+            continue
         waiting = connection.waiting
         connection.waiting = cython.NULL
         first = state.framed_count
@@ -212,3 +237,21 @@ def go_on_listed(state: State) -> cython.void:
         state.borrow(waiting.slab)
         free(waiting)
     state.listed_count = 0
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def frame_rest(state: State, connection: cython.pointer[Connection]) -> cython.void:
+    """Frame what came behind a request that might have switched protocols, and has not."""
+    burst_count: cython.int = state.burst_count
+    rest: cython.pointer[Slab] = connection.rest
+    c_assert(rest is not cython.NULL and connection.held is cython.NULL)
+    connection.rest = cython.NULL
+    state.borrow(rest)
+    frame(state, connection, rest, connection.rest_start, connection.rest_end)
+    if connection.channel.fd < 0:
+        return
+    state.note_busy(connection)
+    if state.burst_count == burst_count:
+        after_answers(state, connection)

@@ -7,8 +7,9 @@ its `held` slab. Content of a known length is received where it belongs; chunked
 from __future__ import annotations
 
 import cython
+from cython.cimports.libc.stdint import uint8_t
 from cython.cimports.libc.string import memchr, memcpy
-from cython.cimports.vanilla.buffers import grow_slab, new_slab
+from cython.cimports.vanilla.buffers import claim, grow_slab, new_slab
 from cython.cimports.vanilla.contract import (
     LIMIT_BODY,
     LIMIT_EXTENSION,
@@ -38,10 +39,10 @@ from cython.cimports.vanilla.engine.connections import (
     WHOLE_CHUNKED,
     count_unsent,
 )
-from cython.cimports.vanilla.engine.state import connection_of
+from cython.cimports.vanilla.engine.state import NOTICE_ENDED, NOTICE_RECEIVED, connection_of
 from cython.cimports.vanilla.http1.body import begin_chunked, decode_chunked
 from cython.cimports.vanilla.http1.head import CR, LF, parse_head
-from cython.cimports.vanilla.net.posix import c_assert
+from cython.cimports.vanilla.net.posix import ETIMEDOUT, c_assert
 
 HELD_HEAD_BYTES = 1024  # first room for a head that arrives in pieces; it doubles as needed
 HELD_CONTENT_BYTES = 64 * 1024  # first room for content: a client that only declares much gets no more
@@ -55,6 +56,7 @@ def on_received(state: State, completion: cython.pointer[Completion]) -> cython.
     connection: cython.pointer[Connection] = connection_of(completion.channel)
     burst_count: cython.int = state.burst_count
     if completion.result < 0:
+        connection.error = -completion.result
         state.close(connection)
         return
     state.counts.bytes_received += completion.result
@@ -62,6 +64,12 @@ def on_received(state: State, completion: cython.pointer[Completion]) -> cython.
     if connection.has_shut:
         if completion.is_end:
             state.close(connection)
+        return
+    if connection.takeover is not cython.NULL:
+        if completion.result > 0 and not connection.closes:
+            state.tell(NOTICE_RECEIVED, connection, completion.slab, completion.start, completion.result)
+        if completion.is_end:
+            state.tell(NOTICE_ENDED, connection, cython.NULL, 0, 0)
         return
     if completion.result > 0 and not connection.closes:
         arrive(state, connection, completion.slab, completion.start, completion.result)
@@ -150,7 +158,10 @@ def find_limit(state: State, connection: cython.pointer[Connection]) -> cython.P
 def frame(
     state: State, connection: cython.pointer[Connection], slab: cython.pointer[Slab], at: cython.int, end: cython.int
 ) -> cython.void:
-    """Queue every complete request in slab[at:end] as one burst; hold the message that is not complete."""
+    """Queue every complete request in slab[at:end] as one burst; hold the message that is not complete.
+
+    What stands behind a request that may switch protocols is left as it is, until that request is answered.
+    """
     held: cython.pointer[Slab] = connection.held
     first: cython.int = state.framed_count
     trailing: cython.int = 0
@@ -168,6 +179,12 @@ def frame(
             connection.arrival = IN_HEAD
             connection.deadline = ANSWERING
             connection.due_ms = 0
+            if state.head.may_switch and at < end:
+                claim(slab)
+                connection.rest = slab
+                connection.rest_start = at
+                connection.rest_end = end
+                break
         elif result == -1:
             if not hold(state, connection, slab, at, end):
                 state.counts.in_flight -= state.framed_count - first
@@ -273,7 +290,8 @@ def push_framed(
     framed.fields_end = cython.cast(cython.int, state.head.fields_end)
     framed.content_start = cython.cast(cython.int, content_start)
     framed.content_end = cython.cast(cython.int, content_end)
-    framed.version = state.head.version
+    framed.version = cython.cast(uint8_t, state.head.version)
+    framed.may_switch = state.head.may_switch
     framed.is_head = state.head.is_head
     framed.received_ns = state.received_ns
     framed.is_last = not state.head.keeps_alive
@@ -452,4 +470,5 @@ def on_due(state: State, connection: cython.pointer[Connection]) -> cython.void:
         state.reached(LIMIT_SEND_RATE)
     else:
         state.reached(LIMIT_WRITE)
+    connection.error = ETIMEDOUT
     state.close(connection)

@@ -65,8 +65,13 @@ ctypedef struct Connection:
     long long taken_ns   # when the kernel had taken the last answer; kept only where somebody asks for timestamps
     long long needed     # the whole message is this long; or the unread bytes of the present chunk
     Waiting *waiting
+    Slab *rest           # what came behind a request that may switch protocols: not framed before that is answered
+    int rest_start
+    int rest_end
     int written_count    # of what resumed requests appended and this tick has yet to send
     void *parked         # the Parked request that is to be answered before anything else, borrowed
+    void *takeover       # the Takeover whose protocol speaks here instead of HTTP, borrowed
+    int error            # the errno that closes the connection, 0 for an end in order
     unsigned char *unsent
     Py_ssize_t unsent_start
     Py_ssize_t unsent_end
@@ -87,6 +92,7 @@ cdef class ConnectionTable:
     cdef Connection *at(self, int index) noexcept nogil
     cdef int size(self) noexcept nogil
 
+cdef void drop_rest(Connection *connection) noexcept nogil
 cdef void drop_buffers(Connection *connection) noexcept nogil
 cdef Waiting *new_waiting(Slab *slab, Framed *framed, int count, int trailing) noexcept nogil
 cdef bint append_unsent(Connection *connection, const unsigned char *source, Py_ssize_t length) noexcept nogil

@@ -111,6 +111,16 @@ class ConnectionTable:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
+def drop_rest(connection: cython.pointer[Connection]) -> cython.void:
+    """Let go of the bytes that were to be framed later."""
+    if connection.rest is not cython.NULL:
+        release(connection.rest)
+        connection.rest = cython.NULL
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
 def drop_buffers(connection: cython.pointer[Connection]) -> cython.void:
     """Release every block that the connection owns."""
     if connection.held is not cython.NULL:
@@ -120,6 +130,7 @@ def drop_buffers(connection: cython.pointer[Connection]) -> cython.void:
         release(connection.waiting.slab)
         free(connection.waiting)
         connection.waiting = cython.NULL
+    drop_rest(connection)
     free(connection.unsent)
     connection.unsent = cython.NULL
     connection.unsent_start = connection.unsent_end = connection.unsent_size = 0

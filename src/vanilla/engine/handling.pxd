@@ -1,8 +1,9 @@
 from vanilla.buffers cimport ResponseBuffer
 from vanilla.contract cimport Framed, Request, Response
 from vanilla.engine.connections cimport Connection
-from vanilla.engine.loop cimport Loop, Parked
+from vanilla.engine.loop cimport Parked
 from vanilla.engine.state cimport Burst
+from vanilla.engine.takeover cimport Takeovers
 
 cdef extern from "Python.h":
     bint PyCoro_CheckExact(object value)
@@ -12,7 +13,7 @@ cdef long long FLUSH_AFTER_NS
 cdef Py_ssize_t FLUSH_BYTES, FLUSH_FREE_BYTES
 cdef object _DONE, _CLOSE, _SUSPEND
 
-cdef class Handling(Loop):
+cdef class Handling(Takeovers):
     cdef object handler
     cdef Response response
     cdef object on_timing

@@ -12,6 +12,7 @@ from cython.cimports.vanilla.engine.answers import flush, flush_written, send_by
 from cython.cimports.vanilla.engine.connections import Waiting, count_unsent, new_waiting
 from cython.cimports.vanilla.engine.loop import ACQUIRE, Parked, Watch, atomic_load
 from cython.cimports.vanilla.engine.state import read_clock_ns
+from cython.cimports.vanilla.engine.takeover import Takeovers
 from cython.cimports.vanilla.http1.reply import (
     CLOSE,
     KEEP_ALIVE,
@@ -40,7 +41,7 @@ _DONE, _CLOSE, _SUSPEND = Step.DONE, Step.CLOSE, Step.SUSPEND
 
 
 @cython.cclass
-class Handling(Loop):
+class Handling(Takeovers):
     """The part of the engine where handlers and continuations are called. One at a time: they share its buffers."""
 
     @cython.cfunc
@@ -145,6 +146,8 @@ class Handling(Loop):
                 what = f"the handler appended an incomplete response, {FAULTS[fault]}; answered 500"
                 self.report(request, what, None)
                 return -500
+        if status > 0 and response.taking is not None:
+            return self.judge_takeover(request, response, status, result is _CLOSE)
         return status
 
     @cython.cfunc
@@ -206,6 +209,12 @@ class Handling(Loop):
         """
         final: cython.Py_ssize_t
         closes: cython.bint = response.closes or status < 0
+        if response.taking is not None:
+            if status > 0:
+                self.counts.responses[status // 100] += 1
+                self.begin_takeover(response, connection)
+                return False
+            self.drop_takeover(response, RuntimeError("the answer that was to switch protocols failed"))
         if is_final and self.is_last_word(connection):
             closes = framed.lingers = True
         if status < 0:
@@ -291,6 +300,10 @@ class Handling(Loop):
         if response.coding == RAW and answer.length - start == response.informed:
             response.informed = 0
             return True
+        if response.taking is not None:
+            what = "the answer that switches protocols leaves when the handler is done: suspend or flush before it"
+            self.report(request, what, None)
+            return False
         status = self.find_status(request, answer, start)
         if status < 0:
             return False
@@ -666,7 +679,9 @@ class Handling(Loop):
     @cython.exceptval(check=False)
     def is_last_word(self, connection: cython.pointer[Connection]) -> cython.bint:
         """Whether the server drains, and nothing more has begun to arrive here: this answer closes."""
-        return atomic_load(cython.address(self.command), ACQUIRE) != 0 and connection.held is cython.NULL
+        return atomic_load(cython.address(self.command), ACQUIRE) != 0 and (
+            connection.held is cython.NULL and connection.rest is cython.NULL
+        )
 
     @cython.cfunc
     def new_response(self) -> Response:

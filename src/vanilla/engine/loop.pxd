@@ -3,7 +3,7 @@ from libc.stdlib cimport free, realloc
 from vanilla.backends.interface cimport Completion
 from vanilla.contract cimport Request, Response, Worker
 from vanilla.engine.connections cimport Connection
-from vanilla.engine.state cimport State
+from vanilla.engine.state cimport Notice, State
 from vanilla.engine.timers cimport TimerNode
 
 cdef extern from *:
@@ -25,6 +25,7 @@ cdef class Timer:
     cdef Loop loop
     cdef object function
     cdef tuple arguments
+    cdef set siblings            # the timers of the connection that it dies with, if it does
 
 cdef class Parked:
     cdef Loop loop
@@ -103,6 +104,8 @@ cdef class Loop(State):
     cdef int run_gone(self) except -1
     cdef int run_resumptions(self) except -1
     cdef int run_notices(self) except -1
+    cdef int tell_protocol(self, Notice *notice) except -1
+    cdef int drop_takeover(self, Response response, object reason) except -1
     cdef int go_on_drained(self, Parked parked) except -1
     cdef int tell_streams(self) except -1
     cdef int fire(self, Watch watch, int events) except -1

@@ -16,7 +16,7 @@ from cython.cimports.libc.stdlib import abort
 from cython.cimports.vanilla.contract import IGNORE, LIMIT_SUSPEND
 from cython.cimports.vanilla.engine.connections import count_unsent
 from cython.cimports.vanilla.engine.state import Notice, read_clock_ns
-from cython.cimports.vanilla.net.posix import EBADF, EPERM
+from cython.cimports.vanilla.net.posix import EBADF, ECONNRESET, EPERM
 
 from vanilla.steps import Event, Interest
 
@@ -51,6 +51,9 @@ class Timer:
             loop.timers.discard(self)
             self.loop = None
             self.function = self.arguments = None
+            if self.siblings is not None:
+                self.siblings.discard(self)
+                self.siblings = None
 
 
 @cython.final
@@ -478,6 +481,8 @@ class Loop(State):
         if parked.on_disconnect is not None:
             self.call(parked.on_disconnect, ())
         self.drop_source(parked.response)
+        if parked.response.taking is not None:
+            self.drop_takeover(parked.response, ConnectionResetError(ECONNRESET, os.strerror(ECONNRESET)))
         if parked.task is None:
             parked.response.loop = None
         elif parked.request.after_disconnect == IGNORE or (
@@ -518,12 +523,26 @@ class Loop(State):
         count: cython.int = self.notice_count
         for index in range(count):
             notice = self.notices[index]
-            if notice.connection.channel.generation == notice.generation:
+            if notice.takeover is not cython.NULL:
+                self.tell_protocol(cython.address(notice))
+            elif notice.connection.channel.generation == notice.generation:
                 if notice.connection.parked is not cython.NULL:
                     self.go_on_drained(cython.cast(Parked, notice.connection.parked))
         self.notice_count -= count
         for index in range(self.notice_count):
             self.notices[index] = self.notices[count + index]
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def tell_protocol(self, notice: cython.pointer[Notice]) -> cython.int:
+        """Tell the protocol that has taken a connection over; the part of the engine that knows it says how."""
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def drop_takeover(self, response: Response, reason: object) -> cython.int:
+        """The answer with which a protocol would have taken a connection over does not come about; likewise."""
         return 0
 
     @cython.cfunc

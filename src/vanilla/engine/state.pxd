@@ -46,12 +46,20 @@ ctypedef struct Burst:
 
 # Something that phase 1 or 3 has noted about a connection, for phase 2 to act on.
 cdef enum Kind:
-    NOTICE_DRAINED
+    NOTICE_DRAINED   # the client has taken most of what was written
+    NOTICE_TAKEN     # a protocol has taken the connection over
+    NOTICE_RECEIVED  # it received slab[start:start + length], which stays until this tick ends
+    NOTICE_ENDED     # its client sends nothing more
+    NOTICE_CLOSED    # its connection is gone
 
 ctypedef struct Notice:
     int kind
     Connection *connection
     unsigned int generation
+    void *takeover   # the Takeover that is meant, which lives until it has been told NOTICE_CLOSED; else NULL
+    Slab *slab
+    int start
+    int length       # or the errno that closed the connection
 
 cdef long long DRAIN_LINGER_MS
 
@@ -95,6 +103,7 @@ cdef class State:
     cdef Notice *notices
     cdef int notice_count
     cdef int notice_size
+    cdef int taken_count         # connections that other protocols have taken over
 
     cdef long long now_ms
     cdef long long received_ns
@@ -124,7 +133,9 @@ cdef class State:
     cdef void close(self, Connection *connection) noexcept nogil
     cdef void push_written(self, Connection *connection, Py_ssize_t start) noexcept nogil
     cdef void on_gone(self, void *parked) noexcept nogil
-    cdef void notify(self, int kind, Connection *connection) noexcept nogil
+    cdef Notice *notify(self, int kind, Connection *connection) noexcept nogil
+    cdef void tell(self, int kind, Connection *connection, Slab *slab, int start, int length) noexcept nogil
+    cdef void detach(self, Connection *connection) noexcept nogil
     cdef void note_drained(self, Connection *connection) noexcept nogil
     cdef void end_tick(self) noexcept nogil
 

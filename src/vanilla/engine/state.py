@@ -182,7 +182,10 @@ class State:
     def note_busy(self, connection: cython.pointer[Connection]) -> cython.void:
         """Count the connection as in flight while a message is arriving or an answer is unsent."""
         is_busy: cython.bint = (
-            connection.held is not cython.NULL or count_unsent(connection) > 0 or connection.parked is not cython.NULL
+            connection.held is not cython.NULL
+            or count_unsent(connection) > 0
+            or connection.parked is not cython.NULL
+            or connection.takeover is not cython.NULL
         )
         if is_busy != connection.is_busy:
             connection.is_busy = is_busy
@@ -217,6 +220,7 @@ class State:
         if connection.parked is not cython.NULL:
             self.on_gone(connection.parked)
             connection.parked = cython.NULL
+        self.detach(connection)
         connection.is_listed = False
         self.table.give_back(connection)
         self.allowances[number] += 1
@@ -362,8 +366,8 @@ class State:
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
-    def notify(self, kind: cython.int, connection: cython.pointer[Connection]) -> cython.void:
-        """Have phase 2 look at the connection, unless it is closed by then."""
+    def notify(self, kind: cython.int, connection: cython.pointer[Connection]) -> cython.pointer[Notice]:
+        """Have phase 2 look at the connection, unless it is closed by then; its notice, until the next one."""
         notice: cython.pointer[Notice]
         if self.notice_count == self.notice_size:
             self.notice_size = max(self.notice_size * 2, 64)
@@ -376,8 +380,40 @@ class State:
         self.notice_count += 1
         notice.kind = kind
         notice.connection = connection
-        notice.generation = connection.channel.generation
+        notice.generation = connection.channel.generation if connection is not cython.NULL else 0
+        notice.takeover = cython.NULL
+        notice.length = 0
         self.has_notice = True
+        return notice
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def tell(
+        self,
+        kind: cython.int,
+        connection: cython.pointer[Connection],
+        slab: cython.pointer[Slab],
+        start: cython.int,
+        length: cython.int,
+    ) -> cython.void:
+        """Have phase 2 tell the protocol that has taken the connection over."""
+        notice: cython.pointer[Notice] = self.notify(kind, connection)
+        notice.takeover = connection.takeover
+        notice.slab = slab
+        notice.start = start
+        notice.length = length
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def detach(self, connection: cython.pointer[Connection]) -> cython.void:
+        """The protocol that has taken the connection over, if any, is over itself: this is the last that it is told."""
+        if connection.takeover is cython.NULL:
+            return
+        self.tell(NOTICE_CLOSED, connection, cython.NULL, 0, connection.error)
+        connection.takeover = cython.NULL
+        self.taken_count -= 1
 
     @cython.cfunc
     @cython.nogil
@@ -386,7 +422,7 @@ class State:
         """The client has taken some: whoever waits to write more goes on once little is left."""
         if connection.wants_drained and count_unsent(connection) <= self.bounds[connection.listener].low_water:
             connection.wants_drained = False
-            self.notify(NOTICE_DRAINED, connection)
+            self.tell(NOTICE_DRAINED, connection, cython.NULL, 0, 0)
 
     @cython.cfunc
     @cython.nogil

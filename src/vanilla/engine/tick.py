@@ -41,7 +41,7 @@ from cython.cimports.vanilla.engine.connections import FIRST_BYTE, IDLE, Waiting
 from cython.cimports.vanilla.engine.handling import FLUSH_AFTER_NS, FLUSH_BYTES
 from cython.cimports.vanilla.engine.loop import ACQUIRE, atomic_load
 from cython.cimports.vanilla.engine.state import connection_of, read_clock_ns
-from cython.cimports.vanilla.net.posix import MSG_DONTWAIT, MSG_PEEK, recv
+from cython.cimports.vanilla.net.posix import ECONNABORTED, MSG_DONTWAIT, MSG_PEEK, recv
 
 from vanilla.engine.loop import log
 from vanilla.engine.offload import Offload
@@ -241,9 +241,11 @@ class Engine(Handling):
         for index in range(self.table.size()):
             connection = self.table.at(index)
             if connection.channel.fd >= 0:
+                connection.error = ECONNABORTED
                 self.close(connection)
         self.end_tick()
         self.run_gone()
+        self.run_notices()
         self.is_cleaning = True
         self.finish_coroutines()
         self.is_shut = True
@@ -330,6 +332,8 @@ class Engine(Handling):
             self.run_gone()
         if self.has_told_streams and self.drain_calls:
             self.tell_streams()
+        if self.has_told_streams and not self.has_told_takeovers:
+            self.tell_takeovers()
         self.run_mail()
         if self.notice_count > 0:
             self.run_notices()
@@ -466,7 +470,7 @@ class Engine(Handling):
         """While the server drains: once all other answers are finished, or half of the grace is over, it is for the
         streams to end.
         """
-        if self.counts.in_flight <= self.stream_count or self.now_ms >= self.tell_ms:
+        if self.counts.in_flight <= self.stream_count + self.taken_count or self.now_ms >= self.tell_ms:
             self.has_told_streams = self.has_notice = True
 
     @cython.cfunc

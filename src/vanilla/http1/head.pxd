@@ -22,6 +22,7 @@ cdef class Head:
     cdef readonly bint is_chunked
     cdef readonly bint keeps_alive
     cdef readonly bint expects_continue
+    cdef readonly bint may_switch
     cdef bint has_close
     cdef bint has_keep_alive
     cdef bint has_codings

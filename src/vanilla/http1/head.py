@@ -50,7 +50,8 @@ class Head:
     """Where the parts of one request head lie, and what its fields say of framing and persistence.
 
     Offsets are into the bytes that were parsed; fields_start is 0 until the request line is whole. content_length is -1
-    when none was declared; version is 10 or 11.
+    when none was declared; version is 10 or 11. may_switch: what follows may belong to another protocol, by CONNECT or
+    the connection option `upgrade`.
     """
 
 
@@ -173,7 +174,7 @@ def parse_fields(
     head.host_count = 0
     head.field_count = 0
     head.is_chunked = head.expects_continue = head.is_misframed = False
-    head.has_close = head.has_keep_alive = head.has_codings = False
+    head.has_close = head.has_keep_alive = head.has_codings = head.may_switch = False
     head.has_unknown_coding = head.has_unknown_expectation = False
     while at < end and data[at] != CR:
         name_start = at
@@ -254,6 +255,8 @@ def note_connection(
             head.has_close = True
         elif equals(data, start, trimmed, b"keep-alive", 10):
             head.has_keep_alive = True
+        elif head.version == 11 and equals(data, start, trimmed, b"upgrade", 7):
+            head.may_switch = True  # RFC 9110 section 7.8: ignored from a 1.0 client
         elif start < trimmed and not is_token(data, start, trimmed):
             head.is_misframed = True  # an empty member is ignored: RFC 9110 section 5.6.1
         start = item_end + 1
@@ -345,6 +348,7 @@ def has_valid_target(head: Head, data: cython.p_const_uchar) -> cython.bint:
     method: cython.Py_ssize_t = head.method_end - head.start
     head.is_head = method == 4 and matches(data, head.start, b"HEAD", 4)
     if method == 7 and matches(data, head.start, b"CONNECT", 7):
+        head.may_switch = True
         return has_port(data, at, end) and is_authority(data, at, end)
     if data[at] == SLASH:
         return True

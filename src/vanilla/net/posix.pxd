@@ -3,7 +3,7 @@ from libc.stdint cimport uint16_t, uint32_t
 
 cdef extern from "<errno.h>" nogil:
     int errno
-    int EAGAIN, EEXIST, EPERM, EBADF, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, ECONNABORTED, ECONNRESET
+    int EAGAIN, EEXIST, EPERM, EBADF, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, ECONNABORTED, ECONNRESET, ETIMEDOUT
 
 cdef extern from "<unistd.h>" nogil:
     int close(int fd)
