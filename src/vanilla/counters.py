@@ -12,7 +12,7 @@ class Counters(NamedTuple):
     """
 
     accepted: int
-    """Connections accepted."""
+    """Connections accepted; one that another worker was given counts there."""
     open: int
     """Connections open now."""
     requests: int

@@ -2,7 +2,8 @@
 
 Completion style: `wait` returns with what has been done (a connection accepted, bytes received into a slab), not with
 what could be. A mechanism that only says what is ready receives inside `wait`. Nothing here takes the GIL or raises;
-results below zero are -errno. One thread, the worker's, calls everything but `wake`.
+results below zero are -errno. One thread, the worker's, calls everything but `wake`, and `accept` of a worker that is
+held up: so `accept` changes nothing of the backend's.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Taking connections in: a listener's limits, and what it does when connections, descriptors or memory run out."""
+"""Taking connections in: a listener's limits, what it does when connections, descriptors or memory run out, and which
+worker takes one where the load is uneven.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +8,11 @@ import os
 import socket
 
 import cython
-from cython.cimports.vanilla.backends.interface import LISTENERS_MAX
+from cython.cimports.libc.stdlib import free
+from cython.cimports.vanilla.backends.interface import ACCEPTS_MAX, LISTENERS_MAX
 from cython.cimports.vanilla.contract import LIMIT_ACCEPT, LIMIT_CONNECTIONS
 from cython.cimports.vanilla.engine.connections import FIRST_BYTE
+from cython.cimports.vanilla.engine.neighbours import close_handed
 from cython.cimports.vanilla.engine.state import read_clock_ns
 from cython.cimports.vanilla.http1.reply import append_refusal
 from cython.cimports.vanilla.net.posix import (
@@ -31,6 +35,13 @@ STARVED_LOG_MS = 60_000  # between two lines of the log about it: descriptors co
 STARVED_RETRY_MS = 100  # until accepting is tried again when descriptors or memory ran out
 REFUSALS_MAX = 64  # connections refused at once when a listener is full
 SCRATCH_BYTES = 1024  # of what a refused client sent is read before its connection closes
+# A worker has many more connections than another from twice as many and UNEVEN_SPARE on: with fewer, the kernel's
+# choice among the listeners may have been that uneven by chance, and moving one would cost more than it evens out.
+UNEVEN_TIMES, UNEVEN_SPARE = 2, 64
+LOOK_SEATS_MAX = 8  # neighbours looked at for one connection; the next look begins behind them
+LOOK_ACCEPTS_MAX = 64  # connections between two looks while the load is even
+LOOK_AROUND_MS = 100  # between two looks of a busy worker at whether a neighbour is held up
+NEVER_MS = 2**62
 
 
 @cython.cfunc
@@ -104,13 +115,172 @@ def set_bounds(state: State, number: cython.int, limits: object) -> cython.int:
 @cython.exceptval(check=False)
 def on_accepted(state: State, number: cython.int, fd: cython.int, peer: cython.pointer[PeerAddress]) -> cython.void:
     """A connection came in, or could not."""
-    connection: cython.pointer[Connection]
-    bounds: cython.pointer[Bounds] = cython.address(state.bounds[number])
     if fd < 0:
         if fd == -EMFILE or fd == -ENFILE or fd == -ENOBUFS or fd == -ENOMEM:
             note_starved(state, number)
         return  # anything else befell that one connection while it waited: accept(2)
-    connection = state.table.take()
+    if state.counts.open < UNEVEN_SPARE or not hand_over(state, number, fd, peer):
+        keep(state, number, fd, peer)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def hand_over(state: State, number: cython.int, fd: cython.int, peer: cython.pointer[PeerAddress]) -> cython.bint:
+    """Give a connection, and its place back, if this worker has many more than the least busy neighbour.
+
+    While the load is even nobody is looked at for as many connections as could make it uneven, up to a bound.
+    """
+    least: cython.int
+    missing: cython.longlong = LOOK_ACCEPTS_MAX  # connections until the load is uneven
+    bounds: cython.pointer[Bounds] = cython.address(state.bounds[number])
+    if state.accepts_until_look > 0:
+        state.accepts_until_look -= 1
+        return False
+    if state.has_stopped_accepting:
+        return False
+    least = state.neighbours.find_least(state.seat, state.first_looked_at, LOOK_SEATS_MAX, number, state.received_ns)
+    state.first_looked_at = (state.first_looked_at + LOOK_SEATS_MAX) % state.neighbours.count
+    if least >= 0:
+        missing = UNEVEN_TIMES * state.neighbours.load_of(least) + UNEVEN_SPARE - state.counts.open
+    if missing > 0:
+        state.accepts_until_look = cython.cast(cython.int, min(missing, LOOK_ACCEPTS_MAX)) - 1
+        return False
+    if not state.neighbours.hand(least, number, fd, peer):
+        return False
+    state.allowances[number] += 1
+    if bounds.is_full:
+        bounds.is_full = False
+        state.backend.resume_listener(number)
+    return True
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def take_handed(state: State) -> cython.void:
+    """Keep what other workers gave, as far as there are places; the rest waits as if in the backlog."""
+    link: cython.pointer[cython.pointer[Handed]]
+    number: cython.int
+    fd: cython.int
+    peer: PeerAddress
+    add_handed(state, state.neighbours.empty_mailbox(state.seat))
+    link = cython.address(state.handed)
+    while link[0] is not cython.NULL:
+        number = link[0].listener
+        if state.allowances[number] <= 0:
+            link = cython.address(link[0].next)
+            continue
+        fd = unlink(link, cython.address(peer))
+        state.allowances[number] -= 1
+        keep(state, number, fd, cython.address(peer))
+        state.neighbours.note_moved(state.seat, -1)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def add_handed(state: State, handed: cython.pointer[Handed]) -> cython.int:
+    """Queue what was in a mailbox behind what waits for a place already; how many these are."""
+    count: cython.int = 0
+    link: cython.pointer[cython.pointer[Handed]] = cython.address(state.handed)
+    if handed is cython.NULL:
+        return 0
+    while link[0] is not cython.NULL:
+        link = cython.address(link[0].next)
+    link[0] = handed
+    while handed is not cython.NULL:
+        count += 1
+        handed = handed.next
+    return count
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def unlink(link: cython.pointer[cython.pointer[Handed]], peer: cython.pointer[PeerAddress]) -> cython.int:
+    """Take the connection that `link` leads to off its list: its descriptor."""
+    handed: cython.pointer[Handed] = link[0]
+    fd: cython.int = handed.fd
+    peer[0] = handed.peer
+    link[0] = handed.next
+    free(handed)
+    return fd
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def next_waiting(state: State, number: cython.int, peer: cython.pointer[PeerAddress]) -> cython.int:
+    """The next connection of one listener that waits for a place, or -errno: one that was given, else the backlog's."""
+    link: cython.pointer[cython.pointer[Handed]] = cython.address(state.handed)
+    while link[0] is not cython.NULL:
+        if link[0].listener == number:
+            state.neighbours.note_moved(state.seat, -1)
+            return unlink(link, peer)
+        link = cython.address(link[0].next)
+    return state.backend.accept(number, peer)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def look_around(state: State) -> cython.void:
+    """Take the new connections of neighbours that are held up in a handler."""
+    seat: cython.int
+    number: cython.int
+    count: cython.int
+    state.looks_around_ms = state.now_ms + LOOK_AROUND_MS
+    if state.has_stopped_accepting:
+        return
+    for seat in range(state.neighbours.count):
+        if seat == state.seat or not state.neighbours.is_held_up(seat, state.received_ns):
+            continue
+        count = add_handed(state, state.neighbours.empty_mailbox(seat))
+        state.neighbours.note_moved(seat, -count)
+        state.neighbours.note_moved(state.seat, count)
+        for number in range(state.listener_count):
+            if take_from(state, seat, number) == ACCEPTS_MAX:
+                state.looks_around_ms = state.now_ms  # more may wait: the next tick goes on
+    take_handed(state)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def take_from(state: State, seat: cython.int, number: cython.int) -> cython.int:
+    """Accept from a neighbour's backlog while there are places here; how many."""
+    count: cython.int = 0
+    fd: cython.int
+    peer: PeerAddress
+    while count < ACCEPTS_MAX and state.allowances[number] > 0:
+        fd = state.neighbours.accept_of(seat, number, cython.address(peer))
+        if fd < 0:
+            break
+        count += 1
+        state.allowances[number] -= 1
+        on_accepted(state, number, fd, cython.address(peer))
+    return count
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def drop_handed(state: State) -> cython.void:
+    """The worker ends: take no more connections from others, and close those that it has not begun to serve."""
+    close_handed(state.neighbours.close_mailbox(state.seat))
+    close_handed(state.handed)
+    state.handed = cython.NULL
+    state.looks_around_ms = NEVER_MS  # coroutines may still clean up, and that takes ticks
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def keep(state: State, number: cython.int, fd: cython.int, peer: cython.pointer[PeerAddress]) -> cython.void:
+    """Serve a connection that has a place."""
+    connection: cython.pointer[Connection] = state.table.take()
+    bounds: cython.pointer[Bounds] = cython.address(state.bounds[number])
     if connection is cython.NULL:
         close(fd)
         state.allowances[number] += 1
@@ -118,7 +288,6 @@ def on_accepted(state: State, number: cython.int, fd: cython.int, peer: cython.p
     connection.channel.fd = fd
     connection.peer = peer[0]
     connection.listener = cython.cast(uint8_t, number)
-    bounds.is_starved = False
     state.counts.accepted += 1
     state.counts.open += 1
     if state.backend.add(cython.address(connection.channel)) < 0:
@@ -178,7 +347,9 @@ def keep_house(state: State) -> cython.void:
                 bounds.refuses_ms = state.now_ms + bounds.accept_ms
             next_ms = bounds.refuses_ms if next_ms == 0 else min(next_ms, bounds.refuses_ms)
         elif bounds.is_starved and not state.has_stopped_accepting:
-            state.backend.resume_listener(number)
+            bounds.is_starved = False
+            if not bounds.is_full:
+                state.backend.resume_listener(number)
     if next_ms:
         state.wheel.add(cython.address(state.housekeeping), next_ms)
 
@@ -196,7 +367,7 @@ def refuse_waiting(state: State, number: cython.int) -> cython.void:
     start: cython.Py_ssize_t = state.buffer.length
     append_refusal(state.buffer, state.date, 503)
     for count in range(REFUSALS_MAX):
-        fd = state.backend.accept(number, cython.address(peer))
+        fd = next_waiting(state, number, cython.address(peer))
         if fd < 0:
             break
         if state.pool.make_room(SCRATCH_BYTES):
@@ -217,22 +388,23 @@ def refuse_waiting(state: State, number: cython.int) -> cython.void:
 @cython.nogil
 @cython.exceptval(check=False)
 def stop_accepting(state: State) -> cython.void:
-    """Take what waits in the backlogs, for closing a listener resets it; idle connections go after one more tick,
-    which brings what their clients had already sent.
+    """Take what other workers gave and what waits in the backlogs, for closing a listener resets it; idle connections
+    go after one more tick, which brings what their clients had already sent.
     """
     number: cython.int
     fd: cython.int
     peer: PeerAddress
     state.has_stopped_accepting = True
     state.cut_ms = read_clock_ns() // 1_000_000 + state.grace_ms
+    add_handed(state, state.neighbours.close_mailbox(state.seat))
     for number in range(state.listener_count):
         while state.allowances[number] > 0:
-            fd = state.backend.accept(number, cython.address(peer))
+            fd = next_waiting(state, number, cython.address(peer))
             if fd == -ECONNABORTED or fd == -EINTR:
                 continue
             if fd < 0:
                 break
             state.allowances[number] -= 1
             on_accepted(state, number, fd, cython.address(peer))
-        state.backend.close_listener(number)
+        state.neighbours.close_listener(state.seat, number)
     state.backend.wake()

@@ -4,6 +4,7 @@ from vanilla.backends.interface cimport Backend, Channel, Completion
 from vanilla.buffers cimport ResponseBuffer, Slab, SlabPool
 from vanilla.contract cimport Counts, Framed, Worker
 from vanilla.engine.connections cimport Connection, ConnectionTable
+from vanilla.engine.neighbours cimport Handed, Neighbours
 from vanilla.engine.timers cimport TimerNode, TimerWheel
 from vanilla.http1.body cimport Chunked
 from vanilla.http1.head cimport Head
@@ -76,6 +77,13 @@ cdef class State:
     cdef DateLine date
     cdef Head head
     cdef Chunked chunked
+
+    cdef Neighbours neighbours
+    cdef int seat             # among them
+    cdef int first_looked_at
+    cdef int accepts_until_look
+    cdef long long looks_around_ms
+    cdef Handed *handed       # given by them, waits for a place
 
     cdef Bounds bounds[64]
     cdef int listener_count

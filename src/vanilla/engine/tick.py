@@ -23,9 +23,12 @@ from cython.cimports.vanilla.contract import LIMIT_PENDING
 from cython.cimports.vanilla.engine.accepting import (
     STARVED_RETRY_MS,
     add_listener,
+    drop_handed,
     keep_house,
+    look_around,
     on_accepted,
     stop_accepting,
+    take_handed,
     to_ms,
 )
 from cython.cimports.vanilla.engine.answers import (
@@ -44,6 +47,7 @@ from cython.cimports.vanilla.engine.state import connection_of, read_clock_ns
 from cython.cimports.vanilla.net.posix import ECONNABORTED, MSG_DONTWAIT, MSG_PEEK, recv
 
 from vanilla.engine.loop import log
+from vanilla.engine.neighbours import Neighbours
 from vanilla.engine.offload import Offload
 from vanilla.recording import EndedLoop
 
@@ -102,6 +106,7 @@ class Engine(Handling):
         self.allowances = self.backend.allowances
         self.now_ms = read_clock_ns() // 1_000_000
         self.wheel.now_ms = self.now_ms
+        self.meet(Neighbours(1))
         try:
             for number, (fd, limits, connections_max) in enumerate(listeners):
                 add_listener(self, number, fd, limits, connections_max)
@@ -113,6 +118,11 @@ class Engine(Handling):
         except BaseException:
             self.backend.disown_listeners()  # the caller closes what it still owns
             raise
+
+    def meet(self, neighbours: Neighbours) -> None:
+        """Be one of the workers of a server, all with the same listeners. Before any of them runs."""
+        self.seat = neighbours.seat(self.backend, self.worker)
+        self.neighbours = neighbours
 
     # What other threads may call.
 
@@ -237,7 +247,8 @@ class Engine(Handling):
         for index in range(self.flushed_count, self.burst_count):
             self.counts.in_flight -= self.bursts[index].count
         for index in range(self.listener_count):
-            self.backend.close_listener(index)
+            self.neighbours.close_listener(self.seat, index)
+        drop_handed(self)
         for index in range(self.table.size()):
             connection = self.table.at(index)
             if connection.channel.fd >= 0:
@@ -405,6 +416,7 @@ class Engine(Handling):
         node: cython.pointer[TimerNode]
         while True:
             self.obey()
+            take_handed(self)
             if self.is_over():
                 return
             self.counts.ticks += 1
@@ -416,6 +428,8 @@ class Engine(Handling):
             self.received_ns = read_clock_ns()
             self.now_ms = self.received_ns // 1_000_000
             self.wheel.advance(self.now_ms)
+            if self.now_ms >= self.looks_around_ms:
+                look_around(self)
             for index in range(self.backend.completion_count):
                 completion = cython.address(self.backend.completions[index])
                 if completion.kind == ACCEPTED:
@@ -461,7 +475,8 @@ class Engine(Handling):
             return True
         if not self.has_stopped_accepting:
             return False
-        return (self.counts.open == 0 and self.orphan_count == 0) or self.now_ms >= self.cut_ms
+        has_served_all: cython.bint = self.counts.open == 0 and self.orphan_count == 0 and self.handed is cython.NULL
+        return has_served_all or self.now_ms >= self.cut_ms
 
     @cython.cfunc
     @cython.nogil

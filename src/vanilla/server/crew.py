@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 
 from vanilla.contract import Worker
+from vanilla.engine.neighbours import Neighbours
 from vanilla.engine.tick import Engine
 from vanilla.limits import Limits
 from vanilla.net.sockets import Address, OpenListener, open_listener
@@ -34,6 +36,7 @@ class Crew:
         self._counting = threading.Lock()  # held by threads that end, for a moment, and by nobody else
         self._running_count = 0
         self._was_launched = False
+        self._neighbours: Neighbours | None = None  # while they run: it keeps descriptors
         cpus = allowed_cpus() if config.pin else []
         self.addresses: list[Address] = []
         self.threads = [
@@ -69,11 +72,21 @@ class Crew:
             raise
 
     def run(self) -> None:
-        """Let every worker serve."""
+        """Let every worker serve, knowing of the others."""
+        neighbours = Neighbours(len(self.threads))
+        for engine in self.engines():
+            engine.meet(neighbours)
+        self._neighbours = neighbours
         self._was_launched = True
         self._running_count = len(self.threads)
         for thread in self.threads:
             thread.run()
+
+    def relieve(self) -> None:
+        """Have another worker take the new connections of one that is held up in a handler."""
+        neighbours = self._neighbours
+        if neighbours is not None:
+            neighbours.relieve(time.monotonic_ns())
 
     def engines(self) -> list[Engine]:
         """Those that have been made and have not returned; a copy."""
@@ -107,6 +120,7 @@ class Crew:
             self._running_count -= 1
             is_last = self._running_count == 0
         if is_last:
+            self._neighbours = None
             self._close()
             self._on_down()
 

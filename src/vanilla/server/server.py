@@ -4,7 +4,7 @@
 # A shutdown may be asked for by a signal handler, by a handler on a worker's own thread, or by any other thread. So the
 # request itself never blocks and takes no lock that is ever held: it sets flags, wakes the engines and rings the bell.
 # Whoever waits (wait, shutdown, run) hears the bell, and does what becomes due: ends the drain delay, reports a worker
-# that does not return. No thread exists for that alone.
+# that does not return, and has a worker that is held up in a handler relieved. No thread exists for that alone.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from vanilla.server.totals import added
 from vanilla.server.trial import exchange
 from vanilla.server.workers import WorkerError, WorkerThread
 
+RELIEVE_EVERY_SECONDS = 0.2  # a few system calls each time, and an idle server is woken by nothing else
 STUCK_AFTER_SECONDS = 1.0  # past the grace: an engine returns at once then, unless a handler on its thread does not
 
 
@@ -102,7 +103,8 @@ class Server:
                 self._do_what_is_due(now)
                 if give_up_at is not None and now >= give_up_at:
                     return False
-                due = [at for at in (give_up_at, self._drain_at, self._stuck_at) if at is not None]
+                relieve_at = now + RELIEVE_EVERY_SECONDS if self.config.workers > 1 else None
+                due = [at for at in (give_up_at, self._drain_at, self._stuck_at, relieve_at) if at is not None]
                 hear(ear, min(max(min(due) - now, 0.0), threading.TIMEOUT_MAX) if due else None)
         self._log_signals()  # the last of it may have come to pass before the first look
         for thread in self._crew.threads:
@@ -250,8 +252,9 @@ class Server:
                 engine.drain(grace)
 
     def _do_what_is_due(self, now: float) -> None:
-        """The part of a shutdown that takes time, done by whoever waits for it."""
+        """What is left to whoever waits: relief for a worker that is held up, what takes time in a shutdown."""
         self._log_signals()
+        self._crew.relieve()
         if self._drain_at is not None and now >= self._drain_at:
             self._drain(self._grace)
         if self._stuck_at is not None and now >= self._stuck_at:
