@@ -543,7 +543,7 @@ class TestWorker:
     def test_state_is_what_it_was_given(self) -> None:
         state = object()
         worker = Worker(state, index=3)
-        assert (worker.state, worker.index, worker.draining) == (state, 3, False)
+        assert (worker.state, worker.index, bool(worker.draining)) == (state, 3, False)
         assert repr(worker) == "<Worker 3>"
         worker.state = None
         assert worker.state is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vanilla.contract import Request, Response, Worker
+from vanilla.contract import Draining, Request, Response, Worker
 from vanilla.counters import Counters, Credentials, RequestTiming
 from vanilla.errors import BindError, ConfigError
 from vanilla.handles import Parked, Timer, Watch
@@ -17,6 +17,7 @@ __all__ = [
     "ConfigError",
     "Counters",
     "Credentials",
+    "Draining",
     "Event",
     "Interest",
     "Limits",

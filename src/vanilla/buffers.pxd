@@ -16,7 +16,7 @@ ctypedef struct Slab:
     Slab *next
     unsigned char bytes[1]
 
-cdef Py_ssize_t SLAB_BYTES, SLABS_SPARE_MAX, RESPONSE_BYTES, RESPONSE_BYTES_KEPT
+cdef Py_ssize_t SLAB_BYTES, SLABS_SPARE_MAX, RESPONSE_BYTES, RESPONSE_BYTES_KEPT, OWN_RESPONSE_BYTES
 
 cdef Slab *new_slab(Py_ssize_t size) noexcept nogil
 cdef Slab *grow_slab(Slab *slab, Py_ssize_t size) noexcept nogil
@@ -45,7 +45,11 @@ cdef class ResponseBuffer:
     cdef unsigned char *bytes
     cdef Py_ssize_t length
     cdef Py_ssize_t size
+    cdef Py_ssize_t first_size
 
     cdef bint reserve(self, Py_ssize_t length) noexcept nogil
     cdef bint append(self, const unsigned char *source, Py_ssize_t length) noexcept nogil
     cdef void clear(self) noexcept nogil
+    cdef void drop(self) noexcept nogil
+
+cdef ResponseBuffer new_own_buffer()

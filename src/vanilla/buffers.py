@@ -12,6 +12,7 @@ from cython.cimports.cpython.buffer import PyBuffer_FillInfo
 SLAB_BYTES = 64 * 1024  # one receive fills at most this much: stays in the second-level cache from tick to tick
 SLABS_SPARE_MAX = 32  # 2 MiB a worker keeps after a burst; what was taken above it is freed
 RESPONSE_BYTES = 64 * 1024
+OWN_RESPONSE_BYTES = 512  # first room of a waiting coroutine's buffer: thousands may exist, most for a short answer
 RESPONSE_BYTES_KEPT = 1024 * 1024  # a larger buffer is given back to the system once it is empty
 
 
@@ -166,6 +167,7 @@ class ResponseBuffer:
 
     def __cinit__(self) -> None:
         self.length = self.size = 0
+        self.first_size = RESPONSE_BYTES
         self.bytes = cython.NULL
 
     def __dealloc__(self) -> None:
@@ -180,7 +182,7 @@ class ResponseBuffer:
         grown: cython.pointer[cython.uchar]
         if self.size - self.length >= length:
             return True
-        size = max(self.size * 2, RESPONSE_BYTES)
+        size = max(self.size * 2, self.first_size)
         while size - self.length < length:
             size *= 2
         grown = cython.cast(cython.pointer[cython.uchar], realloc(self.bytes, size))
@@ -210,6 +212,21 @@ class ResponseBuffer:
         """Forget the bytes; give back an outsized block."""
         self.length = 0
         if self.size > RESPONSE_BYTES_KEPT:
-            free(self.bytes)
-            self.bytes = cython.NULL
-            self.size = 0
+            self.drop()
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def drop(self) -> cython.void:
+        """Forget the bytes and give back their block."""
+        free(self.bytes)
+        self.bytes = cython.NULL
+        self.length = self.size = 0
+
+
+@cython.cfunc
+def new_own_buffer() -> ResponseBuffer:
+    """A buffer for one answer alone, small at first."""
+    buffer: ResponseBuffer = ResponseBuffer()
+    buffer.first_size = OWN_RESPONSE_BYTES
+    return buffer

@@ -35,9 +35,19 @@ ctypedef struct Counts:
     long long handler_since_ns
     long long limits[16]
 
+cdef int KEPT_COPY_BYTES
 cdef int LIMIT_TARGET, LIMIT_HEADER_BYTES, LIMIT_HEADERS, LIMIT_BODY, LIMIT_EXTENSION, LIMIT_READ, LIMIT_KEEPALIVE
 cdef int LIMIT_WRITE, LIMIT_RECEIVE_RATE, LIMIT_SEND_RATE, LIMIT_CONNECTIONS, LIMIT_ACCEPT, LIMIT_REQUESTS
 cdef int LIMIT_PENDING, LIMIT_LINGER, LIMIT_SUSPEND
+
+# How what is appended to an answer becomes content: as it stands, in chunks, up to a length that was given, until the
+# connection closes, or not at all.
+cdef enum:
+    RAW
+    CHUNKED
+    SIZED
+    UNTIL_CLOSE
+    BODYLESS
 
 cdef class Request:
     cdef Framed framed
@@ -61,12 +71,29 @@ cdef class Request:
 cdef class Response:
     cdef ResponseBuffer buffer
     cdef DateLine date
-    cdef Py_ssize_t start
+    cdef Py_ssize_t begin        # where in the buffer this answer's part starts
     cdef bint is_open
     cdef bint closes
+    cdef Framed *framed          # the request that this answers, while its handler or a continuation runs
+    cdef object loop             # what waits for clients; None for a response made by hand
+    cdef object parked           # the request, once its coroutine has waited
+    cdef int coding
+    cdef bint has_begun          # the head has left: what follows cannot take it back
+    cdef int status
+    cdef Py_ssize_t informed     # bytes of interim answers at the start
+    cdef long long unwritten     # of the length that was given
+    cdef bytes trailing
+    cdef object source
+    cdef object awaited
 
     cdef int check_open(self) except -1
+    cdef int append_fields(self, object content_type, object headers) except -1
+    cdef int append_start(self, int status, object headers, object content_type, object length) except -1
+    cdef int append_content(self, object data) except -1
+    cdef bint end_content(self) except -1
+    cdef void forget(self) noexcept
     cdef int append(self, object data) except -1
+    cdef int append_raw(self, object data) except -1
     cdef int append_reply(self, int status, object body, object content_type, object headers) except -1
     cdef int append_field(self, object name, object value) except -1
 
@@ -75,4 +102,8 @@ cdef class Worker:
     cdef readonly int index
     cdef bint is_draining
     cdef object loop
+    cdef object _draining
     cdef Counts counts
+
+cdef class Draining:
+    cdef Worker worker

@@ -16,11 +16,12 @@ from cython.cimports.libc.string import memcmp, memcpy
 from cython.cimports.vanilla.buffers import claim, new_slab, release, view_slab
 from cython.cimports.vanilla.http1.body import Chunked, begin_chunked, decode_chunked
 from cython.cimports.vanilla.http1.head import parse_head
-from cython.cimports.vanilla.http1.reply import append_decimal, append_status_line
+from cython.cimports.vanilla.http1.reply import append_chunk, append_decimal, append_status_line
 
+from vanilla.awaitables import READY
 from vanilla.counters import Counters, Credentials
 from vanilla.limits import OFFSET_MAX, Limits
-from vanilla.recording import RecordingLoop
+from vanilla.recording import RecordedPark, RecordingLoop
 
 LIMIT_NAMES = (
     "max_target_bytes",
@@ -44,6 +45,7 @@ LIMIT_TARGET, LIMIT_HEADER_BYTES, LIMIT_HEADERS, LIMIT_BODY, LIMIT_EXTENSION, LI
 LIMIT_WRITE, LIMIT_RECEIVE_RATE, LIMIT_SEND_RATE, LIMIT_CONNECTIONS, LIMIT_ACCEPT, LIMIT_REQUESTS = range(7, 13)
 LIMIT_PENDING, LIMIT_LINGER, LIMIT_SUSPEND = range(13, 16)
 
+KEPT_COPY_BYTES = 4096  # of a kept request are copied rather than keep 64 KiB that hundreds of others stood in
 _METHODS = (b"GET", b"PUT", b"HEAD", b"POST", b"PATCH", b"TRACE", b"DELETE", b"OPTIONS", b"CONNECT")
 _FRAMING_FIELDS = (b"content-length", b"transfer-encoding")
 
@@ -301,8 +303,28 @@ class Request:
     @cython.cfunc
     @cython.exceptval(check=False)
     def keep(self) -> cython.void:
-        """The handler kept this object: hold on to its bytes, and let go of the connection's descriptor."""
-        claim(self.framed.slab)
+        """The handler kept this object: hold on to its bytes, and let go of the connection's descriptor.
+
+        A small request gets a copy of its own: it should not keep a whole slab from being used again.
+        """
+        start: cython.int = self.framed.start
+        length: cython.int = self.framed.content_end - start
+        own: cython.pointer[Slab] = cython.NULL
+        if length <= KEPT_COPY_BYTES:
+            own = new_slab(length)
+        if own is cython.NULL:
+            claim(self.framed.slab)
+        else:
+            memcpy(own.bytes, self.framed.slab.bytes + start, length)
+            self.framed.slab = own
+            self.framed.start = 0
+            self.framed.method_end -= start
+            self.framed.target_start -= start
+            self.framed.target_end -= start
+            self.framed.fields_start -= start
+            self.framed.fields_end -= start
+            self.framed.content_start -= start
+            self.framed.content_end -= start
         self.has_claim = True
         self.client_fd = -1
 
@@ -312,6 +334,13 @@ class Request:
         """The client is gone: its descriptor may be another's by now."""
         self.has_left = True
         self.client_fd = -1
+
+
+def _to_bytes(data: object) -> bytes:
+    """A copy of anything that is contiguous bytes."""
+    if isinstance(data, str):
+        raise TypeError("a response takes bytes, not str: encode it first")
+    return bytes(memoryview(data))
 
 
 def _refusal(part: str, result: int) -> str:
@@ -324,15 +353,16 @@ def _refusal(part: str, result: int) -> str:
 class Response:
     """The answer to one request: append-only. What is appended is what the client gets, byte for byte.
 
-    `response += data` and `response.write(data)` append raw bytes; `reply` appends one complete response. Made by hand
-    (`Response()`), `bytes(response)` is what a handler appended. Between requests the server's own is closed.
+    `response += data` and `response.write(data)` append raw bytes; `reply` appends one complete response. After `start`
+    what is appended is content, and framed as the head said. Made by hand (`Response()`), `bytes(response)` is what a
+    handler appended. Between requests the server's own is closed.
 
     Raises (every appending call): RuntimeError outside the call that it was handed to.
     """
 
     def __cinit__(self) -> None:
         self.is_open = True
-        self.start = 0
+        self.begin = 0
         self.closes = False
 
     def __init__(self) -> None:
@@ -347,28 +377,190 @@ class Response:
 
     def __len__(self) -> int:
         """Bytes appended so far."""
-        return self.buffer.length - self.start if self.is_open else 0
+        return self.buffer.length - self.begin if self.is_open else 0
 
     def __bytes__(self) -> bytes:
         """A copy of what was appended so far."""
         if not self.is_open:
             return b""
         return PyBytes_FromStringAndSize(
-            cython.cast(cython.p_const_char, self.buffer.bytes) + self.start, self.buffer.length - self.start
+            cython.cast(cython.p_const_char, self.buffer.bytes) + self.begin, self.buffer.length - self.begin
         )
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Append raw bytes.
+        """Append raw bytes; after `start`, content.
 
-        Raises: TypeError for anything that is not contiguous bytes; MemoryError.
+        Raises: TypeError for anything that is not contiguous bytes; ValueError for more than the length that `start`
+            was given; MemoryError.
         """
         self.append(data)
 
     def clear(self) -> None:
         """Drop what this handler has appended so far, not what earlier requests were answered."""
         if self.is_open:
-            self.buffer.length = self.start
-            self.closes = False
+            self.buffer.length = self.begin
+            if not self.has_begun:
+                self.forget()
+
+    def park(self, *, on_disconnect: object = None) -> object:
+        """`Worker.park` for the request that this answers: in an `async def` handler, also after it has waited."""
+        self.check_open()
+        if self.loop is None:
+            self.awaited = RecordedPark(on_disconnect)
+            return self.awaited
+        return self.loop.park_answer(self, on_disconnect)
+
+    def start(
+        self,
+        status: int,
+        headers: object = (),
+        *,
+        content_type: str | bytes | None = None,
+        length: int | None = None,
+    ) -> None:
+        """Append the head of an answer whose content follows by `write`, in pieces.
+
+        The content is sent as it stands if its length is given, in chunks to an HTTP/1.1 client, and until the
+        connection closes to an HTTP/1.0 client. An answer to HEAD, a 204 and a 304 have none: what is written is
+        dropped. When the handler is done the answer ends; nothing else need be called.
+
+        Args:
+            status: any final status in the IANA registry.
+            headers: as in `reply`.
+            content_type: written as the Content-Type field where it is given.
+            length: bytes of content, 0 or more, if known. To write more is refused; to write less cuts the answer off.
+
+        Raises: ValueError as in `reply`; RuntimeError if something was appended before, interim answers aside.
+        Source: RFC 9112 section 6.
+        """
+        self.check_open()
+        begin: cython.Py_ssize_t = self.buffer.length
+        closes: cython.bint = self.closes
+        if self.coding != RAW or self.has_begun or begin - self.begin != self.informed:
+            raise RuntimeError("start: this answer has begun; call it once, before anything is appended")
+        try:
+            self.append_start(status, headers, content_type, length)
+        except BaseException:
+            self.buffer.length = begin
+            self.closes = closes
+            raise
+        self.status = status
+
+    def inform(self, status: int = 103, headers: object = ()) -> None:
+        """Append an interim answer, such as 103 Early Hints with its Link fields, in front of the final one.
+
+        Args:
+            status: an interim status in the IANA registry, but 100, which the server sends, and 101.
+            headers: as in `reply`.
+
+        It leaves with the final answer, or earlier at a flush or a suspension. HTTP/1.0 clients get none.
+        Raises: ValueError as in `reply`; RuntimeError once the final answer has begun.
+        Source: RFC 9110 section 15.2, RFC 8297.
+        """
+        self.check_open()
+        begin: cython.Py_ssize_t = self.buffer.length
+        closes: cython.bint = self.closes
+        if self.coding != RAW or self.has_begun or begin - self.begin != self.informed:
+            raise RuntimeError("inform: the final answer has begun; interim ones come before it")
+        try:
+            if status in (100, 101) or status >= 200 or not append_status_line(self.buffer, status):
+                raise ValueError(f"status {status!r}: give an interim status but 100 and 101, such as 103")
+            self.append_fields(None, headers)
+            if not self.buffer.append(cython.cast(cython.p_const_uchar, b"\r\n"), 2):
+                raise MemoryError
+        except BaseException:
+            self.buffer.length = begin
+            raise
+        finally:
+            self.closes = closes
+        if self.framed is not cython.NULL and self.framed.version == 10:
+            self.buffer.length = begin
+        self.informed += self.buffer.length - begin
+
+    def trailers(self, fields: object) -> None:
+        """Send fields behind the content, such as a checksum of it. Only a chunked answer has room; others drop them.
+
+        Args:
+            fields: as `headers` in `reply`; the last call wins.
+
+        Raises: ValueError as in `reply`; RuntimeError before `start`.
+        Source: RFC 9110 section 6.5.
+        """
+        self.check_open()
+        begin: cython.Py_ssize_t = self.buffer.length
+        closes: cython.bint = self.closes
+        if self.coding == RAW:
+            raise RuntimeError("trailers: call start() first; raw answers write their own")
+        try:
+            self.append_fields(None, fields)
+            self.trailing = PyBytes_FromStringAndSize(
+                cython.cast(cython.p_const_char, self.buffer.bytes) + begin, self.buffer.length - begin
+            )
+        finally:
+            self.buffer.length = begin
+            self.closes = closes
+
+    def stream(self, source: object) -> None:
+        """Have the content pulled from an iterable once the handler has returned, as fast as the client takes it.
+
+        The next piece is asked for only when the client has taken what went before, but for `Limits.low_water_bytes`:
+        a slow client costs the memory of one piece. A generator is closed when the client goes away. What it raises is
+        logged, and cuts the answer off.
+
+        Args:
+            source: an iterable of bytes or, on a server of `async def` handlers, an asynchronous one.
+
+        Raises: TypeError for what cannot be iterated, or is itself bytes. Without `start` before it, the answer is a
+            200 of application/octet-stream.
+        """
+        self.check_open()
+        if isinstance(source, bytes | bytearray | memoryview | str):
+            raise TypeError(f"stream: {type(source).__name__} given; write() takes bytes, stream() an iterable of them")
+        if not hasattr(source, "__aiter__"):
+            source = iter(source)
+        if self.coding == RAW:
+            self.start(200, content_type=b"application/octet-stream")
+        self.source = source
+
+    def on_drained(self, continuation: object, payload: object = None) -> None:
+        """Go on once the client has taken what was written, but for `Limits.low_water_bytes`: register, and return
+        `Step.SUSPEND`.
+
+        Then `continuation(request, response, worker, payload, Event.WRITABLE)` is called, once, in a later tick. This
+        is how a handler that writes much keeps to the pace of its client.
+
+        Raises: TypeError if `continuation` cannot be called; RuntimeError outside the handler's call.
+        """
+        self.check_open()
+        if not callable(continuation):
+            raise TypeError(
+                f"continuation {continuation!r}: give a function of (request, response, worker, payload, event)"
+            )
+        if self.loop is None:
+            self.awaited = (continuation, payload)
+        else:
+            self.loop.go_on_drained_with(self, continuation, payload)
+
+    @property
+    def recorded(self) -> object:
+        """For tests, on a response made by hand: what it waits for. (continuation, payload) of `on_drained`, what
+        `park` returned, what `stream` was given; else None.
+        """
+        return self.awaited if self.source is None else self.source
+
+    @property
+    def unsent(self) -> int:
+        """Bytes of this connection's answers that the client has not taken yet, those appended in this call aside."""
+        return 0 if self.loop is None else self.loop.count_unsent_of(self)
+
+    def flush(self) -> object:
+        """`await response.flush()` sends what was written, and waits while the client has more to take than
+        `Limits.high_water_bytes`, until `low_water_bytes` are left. For `async def` handlers.
+
+        Raises: RuntimeError where what was appended is no head, or outside a coroutine.
+        """
+        self.check_open()
+        return READY if self.loop is None else self.loop.flush_answer(self)
 
     def reply(
         self,
@@ -395,6 +587,8 @@ class Response:
         self.check_open()
         begin: cython.Py_ssize_t = self.buffer.length
         closes: cython.bint = self.closes
+        if self.coding != RAW:
+            raise RuntimeError("reply: this answer has begun with start(); write() its content")
         try:
             self.append_reply(status, body, content_type, headers)
         except BaseException:
@@ -406,19 +600,13 @@ class Response:
     @cython.exceptval(-1, check=False)
     def append_reply(self, status: cython.int, body: object, content_type: object, headers: object) -> cython.int:
         """Append in the order that fields are looked for: Date, then the handler's, then the framing."""
-        has_date: cython.bint = False
         is_bodyless: cython.bint = status == 204 or status == 304
         length: cython.Py_ssize_t = len(body) if type(body) is bytes else memoryview(body).nbytes
         if status < 200 or not append_status_line(self.buffer, status):
             raise ValueError(f"status {status!r}: give a final status of the IANA registry, 200 to 599")
         if length > 0 and (is_bodyless or status == 205):
             raise ValueError(f"status {status} has no content, but {length} bytes were given")
-        if content_type is not None:
-            self.append_field(b"Content-Type", content_type)
-        if headers:
-            for name, value in headers.items() if hasattr(headers, "items") else headers:
-                has_date |= self.append_field(name, value) == 1
-        if not has_date and not self.date.append(self.buffer):
+        if not self.append_fields(content_type, headers) and not self.date.append(self.buffer):
             raise MemoryError
         if not is_bodyless:
             if not self.buffer.append(cython.cast(cython.p_const_uchar, b"Content-Length: "), 16):
@@ -431,6 +619,85 @@ class Response:
         elif not self.buffer.append(cython.cast(cython.p_const_uchar, b"\r\n"), 2):
             raise MemoryError
         return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def append_fields(self, content_type: object, headers: object) -> cython.int:
+        """Append Content-Type and the handler's fields; 1 if Date was among them, else 0."""
+        has_date: cython.int = 0
+        if content_type is not None:
+            self.append_field(b"Content-Type", content_type)
+        if headers:
+            for name, value in headers.items() if hasattr(headers, "items") else headers:
+                has_date |= self.append_field(name, value)
+        return has_date
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def append_start(self, status: cython.int, headers: object, content_type: object, length: object) -> cython.int:
+        """Append a head, and decide how the content behind it is framed."""
+        is_head: cython.bint = self.framed is not cython.NULL and self.framed.is_head
+        coding: cython.int = CHUNKED
+        if status < 200 or not append_status_line(self.buffer, status):
+            raise ValueError(f"status {status!r}: give a final status of the IANA registry, 200 to 599")
+        if length is not None and (isinstance(length, bool) or not isinstance(length, int) or length < 0):
+            raise ValueError(f"length {length!r}: give a number of bytes, 0 or more, or leave it out")
+        if not self.append_fields(content_type, headers) and not self.date.append(self.buffer):
+            raise MemoryError
+        if status == 204 or status == 304:
+            coding = BODYLESS
+        elif length is not None or status == 205:
+            coding = SIZED
+            self.unwritten = length or 0
+            self.append_raw(b"Content-Length: %d\r\n" % self.unwritten)
+        elif self.framed is not cython.NULL and self.framed.version == 10:
+            coding = UNTIL_CLOSE
+            self.closes = True
+        else:
+            self.append_raw(b"Transfer-Encoding: chunked\r\n")
+        self.append_raw(b"\r\n")
+        self.coding = BODYLESS if is_head else coding
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def append_content(self, data: object) -> cython.int:
+        """Append a piece of the content, framed."""
+        piece: bytes = data if type(data) is bytes else _to_bytes(data)
+        length: cython.Py_ssize_t = len(piece)
+        if self.coding == BODYLESS or length == 0:
+            return 0
+        if self.coding == CHUNKED:
+            if not append_chunk(self.buffer, cython.cast(cython.p_const_uchar, PyBytes_AS_STRING(piece)), length):
+                raise MemoryError
+            return 0
+        if self.coding == SIZED:
+            if length > self.unwritten:
+                raise ValueError(f"{length - self.unwritten} bytes more than the length that start() was given")
+            self.unwritten -= length
+        return self.append_raw(piece)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def end_content(self) -> cython.bint:
+        """Append what tells the client that the content is whole; False where it is not."""
+        if self.coding == CHUNKED:
+            self.append_raw(b"0\r\n")
+            if self.trailing is not None:
+                self.append_raw(self.trailing)
+            self.append_raw(b"\r\n")
+        return self.coding != SIZED or self.unwritten == 0
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def forget(self) -> cython.void:
+        """Be as new, for the next request or another try."""
+        self.coding = RAW
+        self.status = 0
+        self.informed = 0
+        self.has_begun = self.closes = False
+        self.trailing = None
+        self.source = self.awaited = None
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -462,10 +729,15 @@ class Response:
     @cython.exceptval(-1, check=False)
     def append(self, data: object) -> cython.int:
         """Append anything that is contiguous bytes; bytes themselves without a detour."""
-        view: cython.const[cython.uchar][::1]
-        is_copied: cython.bint
         if not self.is_open:
             self.check_open()
+        return self.append_raw(data) if self.coding == RAW else self.append_content(data)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def append_raw(self, data: object) -> cython.int:
+        """Append bytes as they stand."""
+        is_copied: cython.bint
         if type(data) is bytes:
             is_copied = self.buffer.append(
                 cython.cast(cython.p_const_uchar, PyBytes_AS_STRING(data)), PyBytes_GET_SIZE(data)
@@ -473,9 +745,7 @@ class Response:
             if not is_copied:
                 raise MemoryError
             return 0
-        if isinstance(data, str):
-            raise TypeError("a response takes bytes, not str: encode it first")
-        return self.append(bytes(memoryview(data)))
+        return self.append_raw(_to_bytes(data))
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -484,6 +754,25 @@ class Response:
         if not self.is_open:
             raise RuntimeError("this response belongs to a request whose handler has returned")
         return 0
+
+
+@cython.final
+@cython.cclass
+class Draining:
+    """Whether the server shuts down, as a flag; awaited, the moment at which streams should come to their end.
+
+    The flag is true as soon as the shutdown begins. The wait ends a little later: answers that are short are finished
+    first, for half of the grace at most.
+    """
+
+    def __bool__(self) -> bool:
+        return self.worker.is_draining
+
+    def __repr__(self) -> str:
+        return f"<Draining: {bool(self)}>"
+
+    def __await__(self) -> object:
+        return self.worker._reach_loop().wait_drained().__await__()
 
 
 @cython.final
@@ -507,9 +796,38 @@ class Worker:
         return f"<Worker {self.index}>"
 
     @property
-    def draining(self) -> bool:
-        """Whether the server is shutting down: finish what is short, begin nothing long."""
-        return self.is_draining
+    def draining(self) -> Draining:
+        """Whether the server is shutting down: finish what is short, begin nothing long.
+
+        Awaited, it lets a coroutine that streams wait for the moment to end its stream: see `Draining`.
+        """
+        draining: Draining
+        if self._draining is None:
+            draining = Draining.__new__(Draining)
+            draining.worker = self
+            self._draining = draining
+        return self._draining
+
+    def on_drain(self, function: object, *args: object) -> None:
+        """Have `function(*args)` called once on this thread when a shutdown has come to the streams that are open:
+        when all short answers are finished, or half of the grace is over. It is the moment for their last words.
+
+        What it raises is logged. Called after that moment, it is called in the next tick.
+        """
+        self._reach_loop().on_drain(function, args)
+
+    def write_each(self, parked: list, data: bytes, unsent_max: int) -> list:
+        """Write one piece of content to each of many streams at once: `Parked.write`, at little more than the cost of
+        sending.
+
+        Args:
+            parked: handles whose answers have begun with `start`.
+            data: the piece.
+            unsent_max: bytes; a client that has more than this to take already is given nothing.
+
+        Returns: the handles that were given nothing: those whose client does not keep up, or is gone.
+        """
+        return self._reach_loop().write_each(parked, data, unsent_max)
 
     def watch_fd(
         self,
@@ -557,14 +875,17 @@ class Worker:
         """
         return self._reach_loop().watch_fd(fd, interest, continuation, payload, timeout, None, True)
 
-    def park(self) -> object:
-        """A handle for the request that is being handled, to return `Step.SUSPEND` with and to resume it by.
+    def park(self, *, on_disconnect: object = None) -> object:
+        """A handle for the request that is being handled, to return `Step.SUSPEND` with and to go on with it by.
 
-        Returns: the handle: `resume(continuation, payload=None)` has `continuation(request, response, worker, payload,
-            Event.RESUMED)` called in this tick, on this thread; `request` and `is_active` tell about it.
+        Args:
+            on_disconnect: called without arguments, on this thread, if the client goes away while the request waits.
+
+        Returns: the handle, a `Parked`: `resume` has a continuation called; where the answer has begun with `start`,
+            `write` sends more of it, `finish` ends it and `abort` cuts it off.
         Raises: RuntimeError outside a request.
         """
-        return self._reach_loop().park_current()
+        return self._reach_loop().park_current(on_disconnect)
 
     def call_later(self, seconds: float, function: object, *args: object) -> object:
         """Call `function(*args)` once, on this worker's thread, `seconds` from now.

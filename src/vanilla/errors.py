@@ -7,5 +7,11 @@ class ConfigError(ValueError):
     """A setting is wrong; the message says which, why, and what to write instead. Raised before a socket is opened."""
 
 
+class RefusedError(Exception):
+    """A handler that lets it through has its client answered `status`, without a traceback in the log."""
+
+    status = 500
+
+
 class BindError(OSError):
     """An address cannot be listened on: taken, not ours, or not permitted. `errno` is the kernel's reason."""

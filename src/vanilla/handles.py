@@ -40,3 +40,20 @@ class Parked(Protocol):
 
         On the worker's own thread only; elsewhere `worker.post(parked.resume, continuation)`.
         """
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that the client has not taken yet."""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send one more piece of the content of an answer that has begun with `start`, at the end of this tick.
+
+        On the worker's own thread only, as are `finish` and `abort`. To somebody who is gone it is nothing.
+        Raises: RuntimeError if the answer has not begun; ValueError for more than the length that was given.
+        """
+
+    def finish(self) -> None:
+        """End the answer, as a handler that returns `Step.DONE`: the connection goes on with the next request."""
+
+    def abort(self) -> None:
+        """Cut the answer off: the connection closes now. One that does not wait any more stays as it is."""

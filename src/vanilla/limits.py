@@ -44,6 +44,9 @@ class Limits:
             reads its answer instead of a reset (RFC 9112 section 9.6); off closes at once.
         suspend_timeout: how long a watch of a suspended request may take where it was given no timeout of its own; its
             continuation is called with `Event.TIMEOUT` then. Off by default.
+        high_water_bytes: bytes of a streamed answer that its client has not taken above which `response.flush()` waits,
+            and pieces of this size are pulled from what `response.stream()` was given.
+        low_water_bytes: how few must be left for it to go on; more than the high-water mark is the same as that.
 
     Raises: ConfigError for a value out of range.
     """
@@ -65,21 +68,24 @@ class Limits:
     max_pending_bytes: int | None = 1024 * 1024
     linger_timeout: float | None = 2.0
     suspend_timeout: float | None = None
+    high_water_bytes: int = 64 * 1024
+    low_water_bytes: int = 16 * 1024
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if value is None and field.name != "rate_grace":
+            if value is None and field.name not in _NEVER_OFF:
                 continue
             _check(field.name, value, whole="int" in str(field.type))
 
 
-_MAY_BE_ZERO = ("max_body_bytes", "max_chunk_extension_bytes", "rate_grace")
+_MAY_BE_ZERO = ("max_body_bytes", "max_chunk_extension_bytes", "rate_grace", "low_water_bytes")
+_NEVER_OFF = ("rate_grace", "high_water_bytes", "low_water_bytes")
 
 
 def _check(name: str, value: object, *, whole: bool) -> None:
     """Refuse what is not a number of the right kind, or is out of range."""
-    off = "" if name == "rate_grace" else ", or None to turn it off"
+    off = "" if name in _NEVER_OFF else ", or None to turn it off"
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
         kind = "a whole number" if whole else "a number of seconds"
         raise ConfigError(f"{name}={value!r}: give {kind}{off}")

@@ -46,16 +46,34 @@ class RecordedTimer:
         self.is_active = False
 
 
-@dataclasses.dataclass(slots=True)
+@dataclasses.dataclass(slots=True, eq=False)
 class RecordedPark:
-    """One call of park, and what it was resumed with."""
+    """One call of park: what it was resumed with, and the content that was written to it."""
 
+    on_disconnect: Callable[[], Any] | None = None
     is_active: bool = True
     resumed: list[tuple[Callable[..., Any], Any]] = dataclasses.field(default_factory=list)
+    written: list[bytes] = dataclasses.field(default_factory=list)
+    unsent: int = 0
 
     def resume(self, continuation: Callable[..., Any], payload: Any = None) -> None:
         """Note the continuation; the test calls it."""
         self.resumed.append((continuation, payload))
+
+    def write(self, data: bytes) -> None:
+        """Note the content, and count it as unsent: no client takes it."""
+        if not self.is_active:
+            raise RuntimeError("write: this request waits no more")
+        self.written.append(bytes(data))
+        self.unsent += len(data)
+
+    def finish(self) -> None:
+        """End the answer."""
+        self.is_active = False
+
+    def abort(self) -> None:
+        """Cut the answer off."""
+        self.is_active = False
 
 
 class RecordingLoop:
@@ -66,6 +84,7 @@ class RecordingLoop:
         self.timers: list[RecordedTimer] = []
         self.parked: list[RecordedPark] = []
         self.posted: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
+        self.on_drain_calls: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
 
     def watch_fd(self, *arguments: Any) -> RecordedWatch:
         """Worker.watch_fd and Worker.watch_fd_persistent."""
@@ -81,10 +100,25 @@ class RecordingLoop:
         self.timers.append(RecordedTimer(due_ns, function, arguments))
         return self.timers[-1]
 
-    def park_current(self) -> RecordedPark:
+    def park_current(self, on_disconnect: Callable[[], Any] | None) -> RecordedPark:
         """Worker.park."""
-        self.parked.append(RecordedPark())
+        self.parked.append(RecordedPark(on_disconnect))
         return self.parked[-1]
+
+    def write_each(self, parked: list[RecordedPark], data: bytes, unsent_max: int) -> list[RecordedPark]:
+        """Worker.write_each."""
+        left = [one for one in parked if not one.is_active or one.unsent > unsent_max]
+        for one in parked:
+            if one not in left:
+                one.write(data)
+        return left
+
+    def on_drain(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        """Worker.on_drain."""
+        self.on_drain_calls.append((function, arguments))
+
+    async def wait_drained(self) -> None:
+        """`await worker.draining`: a worker made by hand shuts down at once."""
 
     def post(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
         """Worker.post."""

@@ -91,6 +91,8 @@ def set_bounds(state: State, number: cython.int, limits: object) -> cython.int:
     bounds.accept_ms = to_ms(limits.accept_timeout)
     bounds.linger_ms = to_ms(limits.linger_timeout)
     bounds.suspend_ms = to_ms(limits.suspend_timeout)
+    bounds.high_water = limits.high_water_bytes
+    bounds.low_water = min(limits.low_water_bytes, limits.high_water_bytes)
     bounds.requests_max = min(or_most(limits.max_requests_per_connection, 2**32 - 1), 2**32 - 1)
     bounds.pending_bytes = or_most(limits.max_pending_bytes, OFFSET_MAX)
     bounds.is_full = bounds.is_starved = False

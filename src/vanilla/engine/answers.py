@@ -39,8 +39,10 @@ def flush(state: State, until: cython.int) -> cython.void:
         state.flushed_count += 1
         send_burst(state, burst)
         state.counts.in_flight -= burst.count
-        if burst.connection.channel.generation == burst.generation and count_unsent(burst.connection) == 0:
-            after_answers(state, burst.connection)
+        if burst.connection.channel.generation == burst.generation:
+            state.note_drained(burst.connection)
+            if count_unsent(burst.connection) == 0:
+                after_answers(state, burst.connection)
 
 
 @cython.cfunc
@@ -56,8 +58,10 @@ def flush_written(state: State) -> cython.void:
             continue
         burst.connection.written_count -= 1
         send_bytes(state, burst.connection, state.resumed.bytes + burst.start, burst.end - burst.start)
-        if burst.connection.channel.generation == burst.generation and count_unsent(burst.connection) == 0:
-            after_answers(state, burst.connection)
+        if burst.connection.channel.generation == burst.generation:
+            state.note_drained(burst.connection)
+            if count_unsent(burst.connection) == 0:
+                after_answers(state, burst.connection)
     state.written_count = 0
     state.resumed.clear()
 
@@ -118,6 +122,7 @@ def on_writable(state: State, connection: cython.pointer[Connection]) -> cython.
     state.counts.bytes_sent += sent
     connection.unsent_start += sent
     connection.moved += sent
+    state.note_drained(connection)
     if count_unsent(connection) > 0:
         state.await_drained(connection)
         return

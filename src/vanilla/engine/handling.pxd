@@ -8,7 +8,7 @@ cdef extern from "Python.h":
     Py_ssize_t count_references "Py_REFCNT"(void *object)
 
 cdef long long FLUSH_AFTER_NS
-cdef Py_ssize_t FLUSH_BYTES
+cdef Py_ssize_t FLUSH_BYTES, FLUSH_FREE_BYTES
 cdef object _DONE, _CLOSE, _SUSPEND
 
 cdef class Handling(Loop):
@@ -18,20 +18,30 @@ cdef class Handling(Loop):
     cdef list timings
     cdef bint checks_responses
     cdef long long flushed_ns
-    cdef int finished_count
     cdef int command
 
     cdef bint handle_request(self, Burst *burst, int position, long long entered_ns) except -1
-    cdef int judge(self, Request request, ResponseBuffer answer, Py_ssize_t start, object result, bint checks) except -2
+    cdef int fail(self, Request request, str what, object error) except 1
+    cdef int judge(
+        self, Request request, Response response, ResponseBuffer answer, Py_ssize_t start, object result
+    ) except 1
+    cdef int find_status(self, Request request, ResponseBuffer answer, Py_ssize_t start) except 1
+    cdef object begin_source(self, Request request, Response response, object result)
     cdef bint settle(
         self, ResponseBuffer answer, Py_ssize_t start, Framed *framed, Response response, Connection *connection,
-        bint is_final, bint fails,
+        bint is_final, int status,
     ) except -1
     cdef bint suspend(self, Burst *burst, int position, Py_ssize_t start, long long entered_ns) except -1
-    cdef bint begin(self, Parked parked, Request request, ResponseBuffer answer, Py_ssize_t start) except -1
+    cdef bint waits(self, Parked parked) except -1
+    cdef bint begin(self, Request request, Response response, ResponseBuffer answer, Py_ssize_t start) except -1
+    cdef int aim(self, Parked parked, Py_ssize_t start) except -1
+    cdef bint send_more(self, Parked parked, Py_ssize_t start) except -1
+    cdef int conclude(self, Parked parked, Py_ssize_t start, int status, object result) except -1
+    cdef bint is_whole(self, Parked parked, object result) except -1
+    cdef int suspend_coroutine(self, Parked parked, Py_ssize_t start) except -1
     cdef int flush_resumed(self) except -1
     cdef int unpark(self, Parked parked) except -1
-    cdef int drop_current(self) except -1
+    cdef int drop_current(self, Connection *connection) except -1
     cdef bint is_last_word(self, Connection *connection) noexcept nogil
     cdef Response new_response(self)
     cdef int note_timing(

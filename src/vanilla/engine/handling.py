@@ -5,8 +5,11 @@ appended before it is sent.
 from __future__ import annotations
 
 import cython
-from cython.cimports.vanilla.engine.answers import flush, flush_written
-from cython.cimports.vanilla.engine.connections import Waiting, new_waiting
+from cython.cimports.libc.stdlib import free, malloc
+from cython.cimports.vanilla.buffers import new_own_buffer
+from cython.cimports.vanilla.contract import BODYLESS, CHUNKED, RAW, UNTIL_CLOSE
+from cython.cimports.vanilla.engine.answers import flush, flush_written, send_bytes
+from cython.cimports.vanilla.engine.connections import Waiting, count_unsent, new_waiting
 from cython.cimports.vanilla.engine.loop import ACQUIRE, Parked, Watch, atomic_load
 from cython.cimports.vanilla.engine.state import read_clock_ns
 from cython.cimports.vanilla.http1.reply import (
@@ -22,12 +25,15 @@ from cython.cimports.vanilla.http1.reply import (
     set_connection,
 )
 
+from vanilla.awaitables import READY, YIELDING
 from vanilla.counters import RequestTiming
-from vanilla.engine.loop import EVENTS
+from vanilla.engine.loop import EVENTS, log
+from vanilla.errors import RefusedError
 from vanilla.http1.reply import FAULTS
 from vanilla.steps import Step
 
 FLUSH_AFTER_NS = 200_000  # of handling, after which the answers so far are sent: a slow handler holds back nobody's
+FLUSH_FREE_BYTES = 4096  # that a coroutine may flush once a tick without waiting for them to be taken
 FLUSH_BYTES = 256 * 1024  # of answers, likewise: they are still in the second-level cache when they are sent
 
 _DONE, _CLOSE, _SUSPEND = Step.DONE, Step.CLOSE, Step.SUSPEND
@@ -52,37 +58,40 @@ class Handling(Loop):
         self.request.framed = framed[0]
         self.request.client_fd = connection.channel.fd
         self.request.peer_address = connection.peer
-        self.response.start = start
+        self.response.begin = start
         self.response.closes = framed.is_last
+        self.response.framed = framed
         self.response.is_open = True
         self.calling = connection
         self.counts.requests += 1
         try:
             result = self.handler(self.request, self.response, self.worker)
+            if result is not None and self.runner is not None:
+                result = self.runner(result)
+            if self.response.source is not None and result is not _SUSPEND:
+                result = self.begin_source(self.request, self.response, result)
         except BaseException as error:
-            self.report(self.request, "the handler raised; answered 500", error)
-            status = -1
+            status = self.fail(self.request, "the handler raised; answered 500", error)
         self.response.is_open = False
         self.calling = cython.NULL
         if result is _SUSPEND and self.current is not None:
             if self.suspend(burst, position, start, entered_ns):
                 return False
-            status = -1
+            status = -500
         if self.current is not None:
-            self.drop_current()
+            self.drop_current(connection)
         if status == 0:
             if result is _CLOSE:
                 self.response.closes = framed.lingers = True
-            status = self.judge(self.request, self.buffer, start, result, self.checks_responses)
-        closes = self.settle(
-            self.buffer, start, framed, self.response, connection, position == burst.count - 1, status < 0
-        )
+            status = self.judge(self.request, self.response, self.buffer, start, result)
+        closes = self.settle(self.buffer, start, framed, self.response, connection, position == burst.count - 1, status)
         if self.is_timed:
             connection.taken_ns = 0
-            self.note_timing(
-                connection, self.request, status if status > 0 else 500, self.buffer.length - start, entered_ns
-            )
+            self.note_timing(connection, self.request, abs(status), self.buffer.length - start, entered_ns)
         result = None
+        if self.response.coding != RAW or self.response.informed:
+            self.drop_source(self.response)
+            self.response.forget()
         if count_references(cython.cast(cython.p_void, self.request)) > 1:
             self.request.keep()
             self.request = Request.__new__(Request)
@@ -93,34 +102,90 @@ class Handling(Loop):
         return not closes
 
     @cython.cfunc
-    @cython.exceptval(-2, check=False)
+    @cython.exceptval(1, check=False)
+    def fail(self, request: Request, what: str, error: object) -> cython.int:
+        """Log what a handler raised; the negated status to answer with."""
+        if isinstance(error, RefusedError):
+            log.info("%r: answered %d: %s", request, error.status, error)
+            return -error.status
+        self.report(request, what, error)
+        return -500
+
+    @cython.cfunc
+    @cython.exceptval(1, check=False)
     def judge(
-        self, request: Request, answer: ResponseBuffer, start: cython.Py_ssize_t, result: object, checks: cython.bint
+        self,
+        request: Request,
+        response: Response,
+        answer: ResponseBuffer,
+        start: cython.Py_ssize_t,
+        result: object,
     ) -> cython.int:
-        """The status of what a handler appended, or -1, with the reason logged, where it is no answer."""
+        """End an answer that a handler says is complete: its status, or the negated one, the reason logged, to answer
+        with instead.
+        """
         fault: cython.int
-        final: cython.Py_ssize_t = start
-        status: cython.int = parse_status(answer.bytes, start, answer.length)
+        status: cython.int
         if result is _SUSPEND:
             self.report(request, "the handler returned Step.SUSPEND but watches nothing; answered 500", None)
-            return -1
+            return -500
         if result is not None and result is not _DONE and result is not _CLOSE:
             what = f"the handler returned {result!r}: return Step.DONE, Step.CLOSE or nothing; answered 500"
             self.report(request, what, None)
-            return -1
-        if status < 200 and status != 101:
-            final = find_final_head(answer.bytes, start, answer.length)
-            if final < 0:
-                self.report(request, "the handler appended no response; answered 500", None)
-                return -1
-            status = parse_status(answer.bytes, final, answer.length)
-        if checks:
+            return -500
+        if response.coding != RAW and not response.end_content():
+            what = f"the content lacks {response.unwritten} bytes of the length that start() was given; answered 500"
+            self.report(request, what, None)
+            return -500
+        status = self.find_status(request, answer, start)
+        if status > 0 and self.checks_responses:
             fault = check_response(answer.bytes, start, answer.length, request.framed.is_head)
             if fault:
                 what = f"the handler appended an incomplete response, {FAULTS[fault]}; answered 500"
                 self.report(request, what, None)
-                return -1
+                return -500
         return status
+
+    @cython.cfunc
+    @cython.exceptval(1, check=False)
+    def find_status(self, request: Request, answer: ResponseBuffer, start: cython.Py_ssize_t) -> cython.int:
+        """The status of the final answer that begins behind interim ones, or -500, the reason logged, if none does."""
+        final: cython.Py_ssize_t
+        status: cython.int = parse_status(answer.bytes, start, answer.length)
+        if status >= 200 or status == 101:
+            return status
+        final = find_final_head(answer.bytes, start, answer.length)
+        if final >= 0:
+            return parse_status(answer.bytes, final, answer.length)
+        self.report(request, "the handler appended no response; answered 500", None)
+        return -500
+
+    @cython.cfunc
+    def begin_source(self, request: Request, response: Response, result: object) -> object:
+        """The handler has left its content to an iterable: pull the first pieces."""
+        if result is _CLOSE:
+            response.closes = True
+        elif result is not None and result is not _DONE:
+            return result
+        if not hasattr(response.source, "__aiter__"):
+            return self.pull(request, response, self.worker, None, None)
+        if self.runner is None:
+            raise TypeError("stream: an asynchronous iterable needs an `async def` handler, and an event loop with it")
+        return self.runner(self.runner.pull(response))
+
+    def pull(self, request: Request, response: Response, worker: object, payload: object, event: object) -> object:
+        """A continuation: append the next pieces of what `Response.stream` was given, as many as there is room for."""
+        begin: cython.Py_ssize_t = response.buffer.length
+        until_ns: cython.longlong = read_clock_ns() + FLUSH_AFTER_NS
+        high_water: cython.Py_ssize_t = self.bounds[self.calling.listener].high_water
+        if response.coding != BODYLESS:
+            for piece in response.source:
+                response.append(piece)
+                if response.buffer.length - begin >= high_water or read_clock_ns() >= until_ns:
+                    self.go_on_drained_with(response, self.pull, None)
+                    return _SUSPEND
+        self.drop_source(response)
+        return _CLOSE if response.closes and not request.framed.is_last else _DONE
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -132,20 +197,19 @@ class Handling(Loop):
         response: Response,
         connection: cython.pointer[Connection],
         is_final: cython.bint,
-        fails: cython.bint,
+        status: cython.int,
     ) -> cython.bint:
         """Make a judged answer what HTTP wants of it, and count it; True when the connection closes after it.
 
-        An answer that fails is replaced by a 500, and closes.
+        A negative status replaces it by a refusal, and closes.
         """
-        status: cython.int
         final: cython.Py_ssize_t
-        closes: cython.bint = response.closes or fails
+        closes: cython.bint = response.closes or status < 0
         if is_final and self.is_last_word(connection):
             closes = framed.lingers = True
-        if fails:
+        if status < 0:
             answer.length = start
-            append_refusal(answer, self.date, 500)
+            append_refusal(answer, self.date, -status)
             framed.lingers = True
         final = find_final_head(answer.bytes, start, answer.length)
         status = parse_status(answer.bytes, final, answer.length)
@@ -173,9 +237,11 @@ class Handling(Loop):
         connection: cython.pointer[Connection] = burst.connection
         rest: cython.int = burst.count - position - 1
         waiting: cython.pointer[Waiting]
-        if not parked.watches and not parked.has_handle:
+        if not self.waits(parked):
             return False
-        if self.buffer.length > start and not self.begin(parked, self.request, self.buffer, start):
+        if parked.task is not None:
+            self.suspend_coroutine(parked, start)
+        elif self.buffer.length > start and not self.begin(self.request, self.response, self.buffer, start):
             return False
         if rest > 0 or burst.trailing:
             waiting = new_waiting(
@@ -188,11 +254,13 @@ class Handling(Loop):
         self.current = None
         connection.taken_ns = 0
         parked.entered_ns = entered_ns
+        parked.parked_tick = self.counts.ticks
         parked.appended = self.buffer.length - start
         parked.request = self.request
         parked.response = self.response
         self.request.keep()
         self.request.client_fd = connection.channel.fd
+        self.response.framed = cython.address(self.request.framed)
         self.request = Request.__new__(Request)
         self.response = self.new_response()
         self.parked.add(parked)
@@ -203,28 +271,44 @@ class Handling(Loop):
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def begin(self, parked: Parked, request: Request, answer: ResponseBuffer, start: cython.Py_ssize_t) -> cython.bint:
+    def waits(self, parked: Parked) -> cython.bint:
+        """Whether something will go on with the request."""
+        return bool(parked.watches) or parked.has_handle or parked.drained is not None or parked.task is not None
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def begin(
+        self, request: Request, response: Response, answer: ResponseBuffer, start: cython.Py_ssize_t
+    ) -> cython.bint:
         """A suspended request has appended the beginning of its answer: the head leaves now, so it is mended now.
 
         One that says neither how long its content is nor that it is chunked ends with the connection: RFC 9112
-        section 6.3. False, with the reason logged, where it is no head.
+        section 6.3. False, with the reason logged, where it is no head. Interim answers alone begin nothing.
         """
+        head: cython.Py_ssize_t
+        head_end: cython.Py_ssize_t
+        status: cython.int
         framed: cython.pointer[Framed] = cython.address(request.framed)
-        status: cython.int = self.judge(request, answer, start, None, False)
+        if response.coding == RAW and answer.length - start == response.informed:
+            response.informed = 0
+            return True
+        status = self.find_status(request, answer, start)
         if status < 0:
             return False
-        head: cython.Py_ssize_t = find_final_head(answer.bytes, start, answer.length)
-        head_end: cython.Py_ssize_t = find_head_end(answer.bytes, head, answer.length)
+        head = find_final_head(answer.bytes, start, answer.length)
+        head_end = find_head_end(answer.bytes, head, answer.length)
         if head_end < 0:
             self.report(request, "the handler suspended in the middle of a head; answered 500", None)
             return False
-        parked.has_begun = True
-        parked.status = status
+        response.has_begun = True
+        response.status = status
+        self.stream_count += 1
         self.counts.responses[status // 100] += 1
         if framed.is_head or status == 204 or status == 304:
             drop_content(answer, start)
         elif not has_framing(answer.bytes, head, head_end):
             framed.is_last = True
+        framed.is_last |= response.closes
         if framed.is_last:
             set_connection(answer, start, CLOSE)
         elif framed.version == 10:
@@ -236,63 +320,279 @@ class Handling(Loop):
     def go_on(self, parked: Parked, continuation: object, payload: object, events: cython.int) -> cython.int:
         """Call a parked request's continuation, and send what it appends; any step but SUSPEND ends the wait."""
         connection: cython.pointer[Connection] = parked.connection
-        framed: cython.pointer[Framed] = cython.address(parked.request.framed)
         start: cython.Py_ssize_t = self.resumed.length
         response: Response = parked.response
         result: object = None
         status: cython.int = 0
-        had_begun: cython.bint = parked.has_begun
-        response.buffer = self.resumed
-        response.start = start
-        response.closes = framed.is_last
-        response.is_open = True
+        self.aim(parked, start)
         self.calling = connection
         self.current = parked
         self.counts.handler_since_ns = read_clock_ns()
         try:
             result = continuation(parked.request, response, self.worker, payload, EVENTS[events])
+            if response.source is not None and result is not _SUSPEND:
+                result = self.begin_source(parked.request, response, result)
         except BaseException as error:
-            self.report(parked.request, "a continuation raised", error)
-            status = -1
+            status = self.fail(parked.request, "a continuation raised", error)
         response.is_open = False
         self.calling = cython.NULL
         self.current = None
         self.counts.handler_since_ns = 0
-        if status == 0 and result is _SUSPEND and (parked.watches or parked.has_handle):
-            if had_begun and framed.is_head:
+        if status == 0 and result is _SUSPEND and self.waits(parked):
+            if self.send_more(parked, start):
+                return 0
+            status = -500
+        return self.conclude(parked, start, status, result)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def aim(self, parked: Parked, start: cython.Py_ssize_t) -> cython.int:
+        """Have a parked request's response append to the buffer of those that were resumed."""
+        response: Response = parked.response
+        response.buffer = self.resumed
+        response.begin = start
+        response.informed = 0
+        response.closes = parked.request.framed.is_last
+        response.is_open = True
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def send_more(self, parked: Parked, start: cython.Py_ssize_t) -> cython.bint:
+        """Send what a request that goes on waiting has appended; False, with the reason logged, where it is no head."""
+        response: Response = parked.response
+        if response.has_begun:
+            if parked.request.framed.is_head:
                 self.resumed.length = start  # what would follow the head of an answer to HEAD is its content
-            if self.resumed.length == start or had_begun or self.begin(parked, parked.request, self.resumed, start):
-                parked.appended += self.resumed.length - start
-                self.push_written(connection, start)
-                return self.flush_resumed()
-            status = -1
+        elif self.resumed.length > start and not self.begin(parked.request, response, self.resumed, start):
+            return False
+        parked.appended += self.resumed.length - start
+        self.push_written(parked.connection, start)
+        self.flush_resumed()
+        return True
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def conclude(self, parked: Parked, start: cython.Py_ssize_t, status: cython.int, result: object) -> cython.int:
+        """End a wait: send what the request appended last, from `start` in the buffer of those that were resumed."""
+        connection: cython.pointer[Connection] = parked.connection
+        framed: cython.pointer[Framed] = cython.address(parked.request.framed)
+        response: Response = parked.response
+        is_final: cython.bint
         self.unpark(parked)
+        self.drop_source(response)
         if result is _CLOSE:
             response.closes = framed.lingers = True
-        if not had_begun:
+        if not response.has_begun:
             if status == 0:
-                status = self.judge(parked.request, self.resumed, start, result, self.checks_responses)
-            parked.status = status if status > 0 else 500
-            is_final: cython.bint = connection.waiting is cython.NULL
-            if self.settle(self.resumed, start, framed, response, connection, is_final, status < 0):
+                status = self.judge(parked.request, response, self.resumed, start, result)
+            is_final = connection.waiting is cython.NULL
+            if self.settle(self.resumed, start, framed, response, connection, is_final, status):
                 self.drop_waiting(connection)
+            response.status = abs(status)
         else:
-            if status == 0 and result is not None and result is not _DONE and result is not _CLOSE:
-                self.report(parked.request, f"a continuation returned {result!r}; the answer is cut off", None)
-                status = -1
+            if status == 0 and not self.is_whole(parked, result):
+                status = -500
             if status < 0 or framed.is_head:
                 self.resumed.length = start
             if status < 0 or response.closes:
                 connection.closes = True
                 connection.lingers |= framed.lingers or status < 0
                 self.drop_waiting(connection)
+        response.is_open = False
+        response.parked = None
         if self.is_timed:
             if self.resumed.length > start:
                 connection.taken_ns = 0  # else the last byte has been taken already, and that time stands
             parked.appended += self.resumed.length - start
-            self.note_timing(connection, parked.request, parked.status, parked.appended, parked.entered_ns)
+            self.note_timing(connection, parked.request, response.status, parked.appended, parked.entered_ns)
         self.push_written(connection, start)
         return self.flush_resumed()
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def is_whole(self, parked: Parked, result: object) -> cython.bint:
+        """End an answer whose head has left; False, with the reason logged, where it has to be cut off."""
+        response: Response = parked.response
+        if result is not None and result is not _DONE and result is not _CLOSE:
+            self.report(parked.request, f"a continuation returned {result!r}; the answer is cut off", None)
+            return False
+        if response.coding != RAW and not response.end_content():
+            what = f"the content lacks {response.unwritten} bytes of the length that start() was given; it is cut off"
+            self.report(parked.request, what, None)
+            return False
+        return True
+
+    # What handles and coroutines do outside of a call.
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def write_parked(self, parked: Parked, data: object) -> cython.int:
+        """Parked.write."""
+        response: Response = parked.response if parked.response is not None else self.response
+        start: cython.Py_ssize_t
+        if response.coding == RAW:
+            raise RuntimeError("write: the answer has not begun; call response.start() first")
+        if response.is_open:
+            return response.append(data)  # from within the call of its own handler or continuation
+        start = self.resumed.length
+        self.aim(parked, start)
+        try:
+            response.append(data)
+        finally:
+            response.is_open = False
+        self.send_more(parked, start)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def finish_parked(self, parked: Parked) -> cython.int:
+        """Parked.finish."""
+        start: cython.Py_ssize_t = self.resumed.length
+        if parked.response is None or parked.response.is_open:
+            raise RuntimeError("finish in the request's own call: return Step.DONE instead")
+        self.aim(parked, start)
+        return self.conclude(parked, start, 0, None)
+
+    def write_each(self, handles: list, data: bytes, unsent_max: int) -> list:
+        """Worker.write_each."""
+        parked: Parked
+        response: Response
+        connection: cython.pointer[Connection]
+        left: list = []
+        count: cython.Py_ssize_t = 0
+        index: cython.Py_ssize_t
+        chunk: bytes = b"%x\r\n%b\r\n" % (len(data), data)
+        plain: cython.p_const_uchar = data
+        framed: cython.p_const_uchar = chunk
+        plain_length: cython.Py_ssize_t = len(data)
+        framed_length: cython.Py_ssize_t = len(chunk)
+        targets: cython.pointer[cython.pointer[Connection]]
+        codings: cython.pointer[cython.bint]
+        if plain_length == 0:
+            return left
+        targets = cython.cast(
+            cython.pointer[cython.pointer[Connection]],
+            malloc(max(len(handles), 1) * (cython.sizeof(cython.pointer[Connection]) + cython.sizeof(cython.bint))),
+        )
+        if targets is cython.NULL:
+            raise MemoryError
+        codings = cython.cast(cython.pointer[cython.bint], targets + len(handles))
+        try:
+            for parked in handles:
+                connection = parked.connection
+                if not parked.is_active or count_unsent(connection) > unsent_max:
+                    left.append(parked)
+                    continue
+                response = parked.response
+                if (
+                    response is None
+                    or connection.written_count > 0
+                    or parked.parked_tick == self.counts.ticks
+                    or (response.coding != CHUNKED and response.coding != UNTIL_CLOSE)
+                ):
+                    self.write_parked(parked, data)  # behind what this tick has still to send
+                    continue
+                targets[count] = connection
+                codings[count] = response.coding == CHUNKED
+                count += 1
+            with cython.nogil:
+                for index in range(count):
+                    if codings[index]:
+                        send_bytes(self, targets[index], framed, framed_length)
+                    else:
+                        send_bytes(self, targets[index], plain, plain_length)
+        finally:
+            free(targets)
+        return left
+
+    # What coroutines need.
+
+    def park_task(self, task: object) -> None:
+        """The coroutine that answers the present request has to wait: `task` goes on with it."""
+        parked: Parked = self.park()
+        parked.task = task
+        self.response.parked = parked
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def suspend_coroutine(self, parked: Parked, start: cython.Py_ssize_t) -> cython.int:
+        """What a coroutine has appended and not flushed waits in a buffer of its own: it may still fail."""
+        response: Response = self.response
+        own: ResponseBuffer
+        if not response.has_begun and self.buffer.length - start > 0:
+            own = new_own_buffer()
+            own.append(self.buffer.bytes + start, self.buffer.length - start)
+            self.buffer.length = start
+        else:
+            own = new_own_buffer()
+        response.buffer = own
+        response.begin = 0
+        response.is_open = True
+        return 0
+
+    def flush_answer(self, response: Response) -> object:
+        """Response.flush."""
+        parked: Parked = response.parked
+        start: cython.Py_ssize_t = self.resumed.length
+        length: cython.Py_ssize_t
+        future: object
+        if self.runner is None or (parked is None and self.calling is cython.NULL):
+            raise RuntimeError("flush is for `async def` handlers; others return Step.SUSPEND after on_drained()")
+        if parked is not None and not parked.is_active:
+            response.buffer.drop()  # the client is gone, and its coroutine was let go on
+            return YIELDING
+        if parked is None:
+            if not response.has_begun and self.buffer.length > response.begin:
+                if not self.begin(self.request, response, self.buffer, response.begin):
+                    raise RuntimeError("flush: what was appended is no head of a response")
+            parked = self.park()
+            length = 0
+        else:
+            length = response.buffer.length
+            if length > 0 and not self.resumed.append(response.buffer.bytes, length):
+                raise MemoryError
+            response.buffer.drop()
+            if not self.send_more(parked, start):
+                self.resumed.length = start
+                raise RuntimeError("flush: what was appended is no head of a response")
+            response.informed = 0
+            if count_unsent(parked.connection) == 0 and length < FLUSH_FREE_BYTES:
+                if parked.flushed_tick != self.counts.ticks:
+                    parked.flushed_tick = self.counts.ticks
+                    return READY
+        future = self.runner.new_future()
+        parked.drained = (None, future)
+        parked.connection.wants_drained = True
+        return future
+
+    def conclude_coroutine(self, response: Response, result: object, error: object) -> None:
+        """A coroutine that has waited is over: answer with what it appended."""
+        parked: Parked = response.parked
+        start: cython.Py_ssize_t = self.resumed.length
+        status: cython.int = 0
+        own: ResponseBuffer = response.buffer
+        parked.task = None
+        if not parked.is_active:
+            response.is_open = False
+            response.parked = None
+            own.drop()
+            self.orphan_count -= parked.is_orphan
+            return
+        if error is not None:
+            status = self.fail(parked.request, "the handler raised; answered 500, or cut off", error)
+            response.closes = False
+        if own.length > 0 and not self.resumed.append(own.bytes, own.length):
+            raise MemoryError
+        own.drop()
+        response.buffer = self.resumed
+        response.begin = start
+        if result is _SUSPEND and self.waits(parked):
+            response.is_open = False
+            if self.send_more(parked, start):
+                return
+            status = -500
+        self.conclude(parked, start, status, result)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -315,17 +615,21 @@ class Handling(Loop):
         parked.is_open = False
         self.parked.discard(parked)
         self.counts.parked -= 1
+        self.stream_count -= parked.response.has_begun
         parked.connection.parked = cython.NULL
+        parked.connection.wants_drained = False
+        parked.drained = None
         for watch in list(parked.watches):
             watch.cancel()
         return 0
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def drop_current(self) -> cython.int:
+    def drop_current(self, connection: cython.pointer[Connection]) -> cython.int:
         """A handler registered watches and then answered at once: they would fire for nobody."""
         watch: Watch
         self.current.is_open = False
+        connection.wants_drained = False
         for watch in list(self.current.watches):
             watch.cancel()
         self.current = None
@@ -344,6 +648,7 @@ class Handling(Loop):
         response: Response = Response.__new__(Response)
         response.buffer = self.buffer
         response.date = self.date
+        response.loop = self
         response.is_open = False
         return response
 

@@ -18,7 +18,7 @@ ctypedef struct Ready:
     unsigned int generation
     int events
 
-cdef int EVENT_TIMEOUT, EVENT_RESUMED
+cdef int EVENT_WRITABLE_AGAIN, EVENT_TIMEOUT, EVENT_RESUMED
 
 cdef class Timer:
     cdef TimerNode node
@@ -34,8 +34,13 @@ cdef class Parked:
     cdef readonly Response response
     cdef list watches
     cdef bint is_open
-    cdef bint has_begun
     cdef bint has_handle
+    cdef object on_disconnect
+    cdef object drained          # (continuation, payload) or (None, future): goes on when the client has taken most
+    cdef object task             # the coroutine that answers
+    cdef bint is_orphan          # its client is gone, and it goes on
+    cdef long long flushed_tick  # in which its coroutine last flushed without waiting
+    cdef long long parked_tick
     cdef int status
     cdef Py_ssize_t appended
     cdef long long entered_ns
@@ -66,6 +71,12 @@ cdef class Loop(State):
     cdef object resumptions
     cdef int has_mail
     cdef bint is_shut
+    cdef object runner           # of coroutines; None where handlers are plain functions
+    cdef int orphan_count        # coroutines that go on although their clients are gone
+    cdef list drain_calls
+    cdef bint has_told_streams
+    cdef long long tell_ms
+    cdef int stream_count        # parked requests whose answers have begun
     cdef Connection *calling
     cdef Parked current
     cdef Request request
@@ -79,6 +90,7 @@ cdef class Loop(State):
     cdef void on_ready(self, Completion *completion) noexcept nogil
     cdef void on_timer(self, void *owner) noexcept nogil
     cdef Parked park(self)
+    cdef bint drop_source(self, Response response) except -1
     cdef int check_open(self) except -1
     cdef int forget_watch(self, Watch watch) except -1
     cdef int run_mail(self) except -1
@@ -86,7 +98,12 @@ cdef class Loop(State):
     cdef int run_ready(self) except -1
     cdef int run_gone(self) except -1
     cdef int run_resumptions(self) except -1
+    cdef int run_notices(self) except -1
+    cdef int go_on_drained(self, Parked parked) except -1
+    cdef int tell_streams(self) except -1
     cdef int fire(self, Watch watch, int events) except -1
     cdef int go_on(self, Parked parked, object continuation, object payload, int events) except -1
+    cdef int write_parked(self, Parked parked, object data) except -1
+    cdef int finish_parked(self, Parked parked) except -1
     cdef int call(self, object function, object arguments) except -1
     cdef void report(self, object subject, str what, object error) noexcept

@@ -14,13 +14,15 @@ import os
 import cython
 from cython.cimports.libc.stdlib import abort
 from cython.cimports.vanilla.contract import LIMIT_SUSPEND
-from cython.cimports.vanilla.engine.state import read_clock_ns
+from cython.cimports.vanilla.engine.connections import count_unsent
+from cython.cimports.vanilla.engine.state import Notice, read_clock_ns
 from cython.cimports.vanilla.net.posix import EBADF, EPERM
 
 from vanilla.steps import Event, Interest
 
 log = logging.getLogger("vanilla")
 
+EVENT_WRITABLE_AGAIN = int(Event.WRITABLE)
 EVENT_TIMEOUT, EVENT_RESUMED = int(Event.TIMEOUT), int(Event.RESUMED)
 TIMER_SECONDS_MAX = 100 * 366 * 86400.0  # a century: what is due later is a mistake, and would overflow in nanoseconds
 EVENTS = tuple(Event(bits) for bits in range(64))  # making one costs more than a small request does
@@ -74,6 +76,31 @@ class Parked:
         self.loop.resumptions.append((self, continuation, payload))
         self.loop.has_notice = True
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that the client has not taken yet."""
+        return count_unsent(self.connection) if self.is_active else 0
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send one more piece of the content of an answer that has begun with `start`, at the end of this tick.
+
+        On the worker's own thread only, as are `finish` and `abort`. To somebody who is gone it is nothing.
+        Raises: RuntimeError if the answer has not begun; ValueError for more than the length that was given.
+        """
+        if self.is_active:
+            self.loop.write_parked(self, data)
+
+    def finish(self) -> None:
+        """End the answer, as a handler that returns `Step.DONE`: the connection goes on with the next request."""
+        if self.is_active:
+            self.loop.finish_parked(self)
+
+    def abort(self) -> None:
+        """Cut the answer off: the connection closes now. One that does not wait any more stays as it is."""
+        if self.is_active and self.connection.parked is not cython.NULL:
+            self.on_disconnect = None
+            self.loop.close(self.connection)
+
 
 @cython.final
 @cython.cclass
@@ -102,6 +129,7 @@ class Loop(State):
         self.parked = set()
         self.mailbox = collections.deque()
         self.resumptions = collections.deque()
+        self.drain_calls = []
 
     def __dealloc__(self) -> None:
         free(self.ready)
@@ -194,7 +222,7 @@ class Loop(State):
         if atomic_exchange(cython.address(self.has_mail), 1, ACQUIRE_RELEASE) == 0:
             self.backend.wake()
 
-    def park_current(self) -> Parked:
+    def park_current(self, on_disconnect: object) -> Parked:
         """Worker.park."""
         parked: Parked
         self.check_open()
@@ -202,7 +230,49 @@ class Loop(State):
             raise RuntimeError("park outside a request: only a handler or its continuation can park its request")
         parked = self.park()
         parked.has_handle = True
+        parked.on_disconnect = on_disconnect
         return parked
+
+    def park_answer(self, response: Response, on_disconnect: object) -> Parked:
+        """Response.park."""
+        parked: Parked = response.parked
+        if parked is None:
+            return self.park_current(on_disconnect)
+        parked.has_handle = True
+        parked.on_disconnect = on_disconnect
+        return parked
+
+    def go_on_drained_with(self, response: Response, continuation: object, payload: object) -> None:
+        """Response.on_drained."""
+        parked: Parked
+        self.check_open()
+        if self.calling is cython.NULL:
+            raise RuntimeError("on_drained in a coroutine: await response.flush() instead")
+        parked = self.park()
+        parked.drained = (continuation, payload)
+        self.calling.wants_drained = True
+
+    def count_unsent_of(self, response: Response) -> int:
+        """Response.unsent."""
+        parked: Parked = response.parked
+        if parked is not None:
+            return parked.unsent
+        return count_unsent(self.calling) if self.calling is not cython.NULL and response.is_open else 0
+
+    def on_drain(self, function: object, arguments: tuple) -> None:
+        """Worker.on_drain."""
+        if not callable(function):
+            raise TypeError(f"function {function!r}: cannot be called")
+        if self.has_told_streams:
+            self.post(function, arguments)
+        else:
+            self.drain_calls.append((function, arguments))
+
+    def wait_drained(self) -> object:
+        """`await worker.draining`."""
+        if self.runner is None:
+            raise RuntimeError("await worker.draining: only `async def` handlers can wait; use worker.on_drain")
+        return self.runner.wait_drained()
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -341,7 +411,9 @@ class Loop(State):
         parked.is_open = False
         self.parked.discard(parked)
         self.counts.parked -= 1
+        self.stream_count -= parked.response.has_begun
         parked.request.leave()
+        parked.drained = None
         for watch in list(parked.watches):
             watch.cancel()
             if watch.on_disconnect is not None:
@@ -350,6 +422,21 @@ class Loop(State):
                 os.close(watch.fd)
             except OSError:
                 continue  # on_disconnect closed it
+        if parked.on_disconnect is not None:
+            self.call(parked.on_disconnect, ())
+        self.drop_source(parked.response)
+        if parked.task is not None:
+            self.runner.leave(parked.task, parked.request)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def drop_source(self, response: Response) -> cython.bint:
+        """Let go of what `Response.stream` was given: a generator is closed."""
+        source: object = response.source
+        response.source = None
+        if source is not None and hasattr(source, "close"):
+            self.call(source.close, ())
+        return True
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -360,6 +447,48 @@ class Loop(State):
             parked, continuation, payload = self.resumptions.popleft()
             if parked.is_active:
                 self.go_on(parked, continuation, payload, EVENT_RESUMED)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def run_notices(self) -> cython.int:
+        """Act on what phases 1 and 3 have noted about connections."""
+        index: cython.int
+        notice: Notice
+        count: cython.int = self.notice_count
+        for index in range(count):
+            notice = self.notices[index]
+            if notice.connection.channel.generation == notice.generation:
+                if notice.connection.parked is not cython.NULL:
+                    self.go_on_drained(cython.cast(Parked, notice.connection.parked))
+        self.notice_count -= count
+        for index in range(self.notice_count):
+            self.notices[index] = self.notices[count + index]
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def go_on_drained(self, parked: Parked) -> cython.int:
+        """The client has taken most of what was written: more may be."""
+        drained: object = parked.drained
+        parked.drained = None
+        if drained is None:
+            return 0
+        continuation, payload = drained
+        if continuation is not None:
+            return self.go_on(parked, continuation, payload, EVENT_WRITABLE_AGAIN)
+        if not payload.done():
+            payload.set_result(None)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def tell_streams(self) -> cython.int:
+        """The shutdown has come to the streams: let those who asked for it say their last words."""
+        calls: list = self.drain_calls
+        self.drain_calls = []
+        for function, arguments in calls:
+            self.call(function, arguments)
         return 0
 
     @cython.cfunc
@@ -388,6 +517,18 @@ class Loop(State):
     @cython.exceptval(-1, check=False)
     def go_on(self, parked: Parked, continuation: object, payload: object, events: cython.int) -> cython.int:
         """Call a parked request's continuation; the engine, which answers, says how."""
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def write_parked(self, parked: Parked, data: object) -> cython.int:
+        """Parked.write; the engine, which answers, says how."""
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def finish_parked(self, parked: Parked) -> cython.int:
+        """Parked.finish; likewise."""
         return 0
 
     @cython.cfunc

@@ -25,6 +25,8 @@ ctypedef struct Bounds:
     long long accept_ms
     long long linger_ms
     long long suspend_ms
+    Py_ssize_t high_water
+    Py_ssize_t low_water
     unsigned int requests_max
     Py_ssize_t pending_bytes
     bint is_full
@@ -41,6 +43,15 @@ ctypedef struct Burst:
     int trailing      # 100 prompts for content, any other status refuses; 0 is nothing
     Py_ssize_t start
     Py_ssize_t end
+
+# Something that phase 1 or 3 has noted about a connection, for phase 2 to act on.
+cdef enum Kind:
+    NOTICE_DRAINED
+
+ctypedef struct Notice:
+    int kind
+    Connection *connection
+    unsigned int generation
 
 cdef long long DRAIN_LINGER_MS
 
@@ -64,6 +75,7 @@ cdef class State:
     cdef int burst_count
     cdef int burst_size
     cdef int flushed_count
+    cdef int finished_count
     cdef Framed *framed
     cdef int framed_count
     cdef int framed_size
@@ -80,6 +92,9 @@ cdef class State:
     cdef void **gone
     cdef int gone_count
     cdef int gone_size
+    cdef Notice *notices
+    cdef int notice_count
+    cdef int notice_size
 
     cdef long long now_ms
     cdef long long received_ns
@@ -109,6 +124,8 @@ cdef class State:
     cdef void close(self, Connection *connection) noexcept nogil
     cdef void push_written(self, Connection *connection, Py_ssize_t start) noexcept nogil
     cdef void on_gone(self, void *parked) noexcept nogil
+    cdef void notify(self, int kind, Connection *connection) noexcept nogil
+    cdef void note_drained(self, Connection *connection) noexcept nogil
     cdef void end_tick(self) noexcept nogil
 
 cdef long long read_clock_ns() noexcept nogil

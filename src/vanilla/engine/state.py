@@ -54,6 +54,7 @@ class State:
         self.borrowed = cython.NULL
         self.written = cython.NULL
         self.gone = cython.NULL
+        self.notices = cython.NULL
         self.housekeeping.link = cython.NULL
         self.pool = SlabPool()
         self.table = ConnectionTable()
@@ -71,6 +72,7 @@ class State:
         free(self.borrowed)
         free(self.written)
         free(self.gone)
+        free(self.notices)
 
     @cython.cfunc
     @cython.nogil
@@ -231,7 +233,7 @@ class State:
         for index in range(self.borrowed_count):
             release(self.borrowed[index])
         self.borrowed_count = 0
-        self.framed_count = self.burst_count = self.flushed_count = self.written_count = 0
+        self.framed_count = self.burst_count = self.flushed_count = self.finished_count = self.written_count = 0
         self.resumed.clear()
         self.buffer.clear()
         self.pool.recycle()
@@ -360,9 +362,43 @@ class State:
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
+    def notify(self, kind: cython.int, connection: cython.pointer[Connection]) -> cython.void:
+        """Have phase 2 look at the connection, unless it is closed by then."""
+        notice: cython.pointer[Notice]
+        if self.notice_count == self.notice_size:
+            self.notice_size = max(self.notice_size * 2, 64)
+            self.notices = cython.cast(
+                cython.pointer[Notice], realloc(self.notices, self.notice_size * cython.sizeof(Notice))
+            )
+            if self.notices is cython.NULL:
+                abort()
+        notice = cython.address(self.notices[self.notice_count])
+        self.notice_count += 1
+        notice.kind = kind
+        notice.connection = connection
+        notice.generation = connection.channel.generation
+        self.has_notice = True
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def note_drained(self, connection: cython.pointer[Connection]) -> cython.void:
+        """The client has taken some: whoever waits to write more goes on once little is left."""
+        if connection.wants_drained and count_unsent(connection) <= self.bounds[connection.listener].low_water:
+            connection.wants_drained = False
+            self.notify(NOTICE_DRAINED, connection)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
     def push_written(self, connection: cython.pointer[Connection], start: cython.Py_ssize_t) -> cython.void:
-        """Queue what a resumed request has appended to `resumed` from `start` on."""
+        """Queue what a resumed request has appended to `resumed` from `start` on, as one with what it did before."""
         burst: cython.pointer[Burst]
+        if self.written_count > 0:
+            burst = cython.address(self.written[self.written_count - 1])
+            if burst.connection == connection and burst.end == start:
+                burst.end = self.resumed.length
+                return
         if self.written_count == self.written_size:
             self.written_size = max(self.written_size * 2, 64)
             self.written = cython.cast(

@@ -22,6 +22,7 @@ cdef class Engine(Handling):
 
     cdef void poll(self) noexcept nogil
     cdef bint is_over(self) noexcept nogil
+    cdef void look_at_streams(self) noexcept nogil
     cdef long long find_timeout_ms(self) noexcept nogil
     cdef void obey(self) noexcept nogil
     cdef void close_idle(self) noexcept nogil

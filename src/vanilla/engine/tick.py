@@ -202,6 +202,7 @@ class Engine(Handling):
             finish_burst(self, burst)
         self.finished_count = self.burst_count
         self.run_resumptions()
+        self.has_notice = self.gone_count > 0 or self.notice_count > 0
         self.counts.handler_since_ns = 0
         now_ns = read_clock_ns()
         self.counts.gil_held_ns += now_ns - held_since_ns
@@ -214,7 +215,11 @@ class Engine(Handling):
         """Run what came due, became ready, or was posted, before the new requests: it has waited longer."""
         if self.gone_count > 0:
             self.run_gone()
+        if self.has_told_streams and self.drain_calls:
+            self.tell_streams()
         self.run_mail()
+        if self.notice_count > 0:
+            self.run_notices()
         if self.due_count > 0:
             self.run_due()
         if self.ready_count > 0:
@@ -287,7 +292,7 @@ class Engine(Handling):
                 return
             self.counts.ticks += 1
             go_on_listed(self)
-            result = self.backend.wait(0 if self.burst_count > 0 else self.find_timeout_ms())
+            result = self.backend.wait(0 if self.burst_count > 0 or self.has_notice else self.find_timeout_ms())
             if result < 0:
                 self.wait_errno = -result
                 return
@@ -316,6 +321,8 @@ class Engine(Handling):
                     keep_house(self)
                 else:
                     on_due(self, cython.cast(cython.pointer[Connection], node))
+            if self.has_stopped_accepting and not self.has_told_streams:
+                self.look_at_streams()
             if self.framed_count > 0 or self.has_notice or atomic_load(cython.address(self.has_mail), ACQUIRE):
                 return
             for index in range(self.burst_count):
@@ -336,9 +343,21 @@ class Engine(Handling):
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
+    def look_at_streams(self) -> cython.void:
+        """While the server drains: once all other answers are finished, or half of the grace is over, it is for the
+        streams to end.
+        """
+        if self.counts.in_flight <= self.stream_count or self.now_ms >= self.tell_ms:
+            self.has_told_streams = self.has_notice = True
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
     def find_timeout_ms(self) -> cython.longlong:
         """How long the wait may be: until the next deadline, or the end of the grace; -1 for ever."""
         due_ms: cython.longlong = self.wheel.next_ms()
+        if self.has_stopped_accepting and not self.has_told_streams and (due_ms < 0 or self.tell_ms < due_ms):
+            due_ms = self.tell_ms
         if self.has_stopped_accepting and (due_ms < 0 or self.cut_ms < due_ms):
             due_ms = self.cut_ms
         return -1 if due_ms < 0 else max(due_ms - self.now_ms, 0)
@@ -355,6 +374,7 @@ class Engine(Handling):
         if command & DRAIN:
             if not self.has_stopped_accepting:
                 stop_accepting(self)
+                self.tell_ms = self.cut_ms - self.grace_ms // 2
             else:
                 self.close_idle()
 

@@ -18,6 +18,8 @@ cdef class DateLine:
 
 cdef bint append_status_line(ResponseBuffer target, int status) noexcept nogil
 cdef bint append_decimal(ResponseBuffer target, Py_ssize_t value) noexcept nogil
+cdef bint append_hexadecimal(ResponseBuffer target, Py_ssize_t value) noexcept nogil
+cdef bint append_chunk(ResponseBuffer target, const unsigned char *source, Py_ssize_t length) noexcept nogil
 cdef bint append_refusal(ResponseBuffer target, DateLine date, int status) noexcept nogil
 cdef bint append_interim_continue(ResponseBuffer target) noexcept nogil
 cdef int parse_status(const unsigned char *data, Py_ssize_t start, Py_ssize_t end) noexcept nogil

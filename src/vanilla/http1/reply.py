@@ -138,6 +138,36 @@ def append_decimal(target: ResponseBuffer, value: cython.Py_ssize_t) -> cython.b
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
+def append_hexadecimal(target: ResponseBuffer, value: cython.Py_ssize_t) -> cython.bint:
+    """Append `value`, 0 or more, in hexadecimal; False when there is no memory."""
+    digits: cython.uchar[16]
+    at: cython.Py_ssize_t = 16
+    digit: cython.int
+    while True:
+        at -= 1
+        digit = value & 15
+        digits[at] = cython.cast(cython.uchar, 48 + digit if digit < 10 else 87 + digit)
+        value >>= 4
+        if value == 0:
+            return target.append(cython.address(digits[at]), 16 - at)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def append_chunk(target: ResponseBuffer, source: cython.p_const_uchar, length: cython.Py_ssize_t) -> cython.bint:
+    """Append one chunk of 1 byte or more, RFC 9112 section 7.1; False, and nothing appended, without memory."""
+    if not target.reserve(length + 20):  # 16 digits and two line ends at most
+        return False
+    append_hexadecimal(target, length)
+    target.append(cython.cast(cython.p_const_uchar, b"\r\n"), 2)
+    target.append(source, length)
+    return target.append(cython.cast(cython.p_const_uchar, b"\r\n"), 2)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
 def append_refusal(target: ResponseBuffer, date: DateLine, status: cython.int) -> cython.bint:
     """Append the server's own answer with `status`: no content, and the connection closes."""
     tail: cython.p_const_uchar = b"Content-Length: 0\r\nConnection: close\r\n\r\n"
