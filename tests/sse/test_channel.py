@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from vanilla import ConfigError, Request, Step
+from vanilla import ConfigError, Request, Response, Step, Worker
 from vanilla.sse import Channel, branch
 
 RETRY = range(branch.RECONNECT_MS_MIN, branch.RECONNECT_MS_MAX + 1)
@@ -394,6 +394,15 @@ def test_subscribers_of_a_worker_that_does_not_turn_are_dropped_at_a_bound(worke
     assert [data.strip() for data in late.data] == [*map(str, range(50)), "last"]
 
 
+def test_one_event_above_that_bound_is_sent_all_the_same(worker, subscribe, monkeypatch) -> None:
+    monkeypatch.setattr(branch, "PENDING_BYTES_MAX", 1000)
+    channel = Channel()
+    stream = subscribe(channel, worker)
+    channel.publish("a" * 2000)
+    worker.settle()
+    assert len(stream.data[0]) == 2000
+
+
 def test_clients_that_leave_are_counted_out_and_let_go(worker, subscribe) -> None:
     channel = Channel()
     streams = [subscribe(channel, worker) for _ in range(1000)]
@@ -665,3 +674,17 @@ def test_publishers_on_many_threads_are_told_to_all_in_one_order(workers, subscr
         own = [data for data in streams[0].data if data.startswith(f"{name} ")]
         assert own == [f"{name} {number}" for number in range(count)]
     assert channel.published == count * thread_count
+
+
+def test_a_handler_that_subscribes_is_tested_by_calling_it() -> None:
+    channel = Channel(retry=1000)
+    request, response, worker = Request(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), Response(), Worker()
+    assert channel.subscribe(request, response, worker) is Step.SUSPEND
+    head, _, content = bytes(response).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n")
+    assert b"retry: 1000\n\n" in content
+    channel.publish("hello")
+    ((deliver, arguments),) = worker.recorded.posted
+    deliver(*arguments)
+    (stream,) = worker.recorded.parked
+    assert stream.written == [b"data: hello\n\n"]

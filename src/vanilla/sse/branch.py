@@ -111,7 +111,7 @@ class Branch:
             self.worker.post(self.deliver)
         self._pending.append(encoded)
         self._pending_bytes += len(encoded)
-        if self._pending_bytes > PENDING_BYTES_MAX:
+        if self._pending_bytes > PENDING_BYTES_MAX and len(self._pending) > 1:
             self._number += len(self._pending)  # deliver() finds the streams that have missed these
             self._pending.clear()
             self._pending_bytes = 0

@@ -15,7 +15,7 @@ class Replay:
     """
 
     def __init__(self, size: int) -> None:
-        self._prefix = secrets.token_hex(4).encode()
+        self._prefix = b""  # made with the first id: a process may be forked off before, and is another one then
         self._kept: collections.deque[tuple[bytes, bytes]] = collections.deque()  # (id, encoded)
         self._size = size
         self._numbers: dict[bytes, int] = {}  # of the last event with that id
@@ -25,6 +25,7 @@ class Replay:
         """Keep an event; its id, and it as it is to be sent: with the id that it got, if it had none."""
         self._count += 1
         if id is None:
+            self._prefix = self._prefix or secrets.token_hex(4).encode()
             id = b"%b-%d" % (self._prefix, self._count)
             encoded = b"id: %b\n%b" % (id, encoded)
         self._kept.append((id, encoded))
