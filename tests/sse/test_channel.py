@@ -394,13 +394,18 @@ def test_subscribers_of_a_worker_that_does_not_turn_are_dropped_at_a_bound(worke
     assert [data.strip() for data in late.data] == [*map(str, range(50)), "last"]
 
 
-def test_one_event_above_that_bound_is_sent_all_the_same(worker, subscribe, monkeypatch) -> None:
+def test_one_event_above_that_bound_is_sent_and_what_was_sent_counts_no_more(worker, subscribe, monkeypatch) -> None:
     monkeypatch.setattr(branch, "PENDING_BYTES_MAX", 1000)
     channel = Channel()
     stream = subscribe(channel, worker)
-    channel.publish("a" * 2000)
+    sizes = [2000, *[300] * 20]
+    channel.publish("a" * sizes[0])
     worker.settle()
-    assert len(stream.data[0]) == 2000
+    for size in sizes[1:]:
+        channel.publish("a" * size)
+        if channel.published % 2:
+            worker.settle()
+    assert [len(data) for data in stream.data] == sizes
 
 
 def test_clients_that_leave_are_counted_out_and_let_go(worker, subscribe) -> None:
