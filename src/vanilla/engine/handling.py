@@ -98,6 +98,7 @@ class Handling(Loop):
         elif self.request.is_read:
             self.request.forget()
         if count_references(cython.cast(cython.p_void, self.response)) > 1:
+            self.response.loop = None  # whoever kept it must not keep the engine and its descriptors
             self.response = self.new_response()
         return not closes
 
@@ -240,7 +241,7 @@ class Handling(Loop):
         if not self.waits(parked):
             return False
         if parked.task is not None:
-            self.suspend_coroutine(parked, start)
+            self.suspend_coroutine(start)
         elif self.buffer.length > start and not self.begin(self.request, self.response, self.buffer, start):
             return False
         if rest > 0 or burst.trailing:
@@ -400,7 +401,7 @@ class Handling(Loop):
                 connection.lingers |= framed.lingers or status < 0
                 self.drop_waiting(connection)
         response.is_open = False
-        response.parked = None
+        response.parked = response.loop = None
         if self.is_timed:
             if self.resumed.length > start:
                 connection.taken_ns = 0  # else the last byte has been taken already, and that time stands
@@ -508,24 +509,32 @@ class Handling(Loop):
 
     # What coroutines need.
 
-    def park_task(self, task: object) -> None:
+    def park_task(self, task: object) -> Response:
         """The coroutine that answers the present request has to wait: `task` goes on with it."""
         parked: Parked = self.park()
+        response: Response = self.response if parked.response is None else parked.response
         parked.task = task
-        self.response.parked = parked
+        response.parked = parked
+        return response
+
+    def take_source(self, response: Response) -> object:
+        """What `Response.stream` was given, once; None if nothing was, or the answer has no content."""
+        source: object = response.source
+        if source is None or response.coding != BODYLESS:
+            response.source = None
+            return source
+        self.drop_source(response)
+        return None
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def suspend_coroutine(self, parked: Parked, start: cython.Py_ssize_t) -> cython.int:
+    def suspend_coroutine(self, start: cython.Py_ssize_t) -> cython.int:
         """What a coroutine has appended and not flushed waits in a buffer of its own: it may still fail."""
         response: Response = self.response
-        own: ResponseBuffer
-        if not response.has_begun and self.buffer.length - start > 0:
-            own = new_own_buffer()
+        own: ResponseBuffer = new_own_buffer()
+        if not response.has_begun:
             own.append(self.buffer.bytes + start, self.buffer.length - start)
             self.buffer.length = start
-        else:
-            own = new_own_buffer()
         response.buffer = own
         response.begin = 0
         response.is_open = True
@@ -547,23 +556,24 @@ class Handling(Loop):
                 if not self.begin(self.request, response, self.buffer, response.begin):
                     raise RuntimeError("flush: what was appended is no head of a response")
             parked = self.park()
-            length = 0
+            parked.connection.wants_drained = True
         else:
             length = response.buffer.length
             if length > 0 and not self.resumed.append(response.buffer.bytes, length):
                 raise MemoryError
             response.buffer.drop()
+            parked.connection.wants_drained = True  # before anything is sent: it may be taken at once
             if not self.send_more(parked, start):
                 self.resumed.length = start
                 raise RuntimeError("flush: what was appended is no head of a response")
             response.informed = 0
-            if count_unsent(parked.connection) == 0 and length < FLUSH_FREE_BYTES:
-                if parked.flushed_tick != self.counts.ticks:
+            if parked.flushed_tick != self.counts.ticks and length < FLUSH_FREE_BYTES:
+                if count_unsent(parked.connection) == 0:
                     parked.flushed_tick = self.counts.ticks
+                    parked.connection.wants_drained = False
                     return READY
         future = self.runner.new_future()
         parked.drained = (None, future)
-        parked.connection.wants_drained = True
         return future
 
     def conclude_coroutine(self, response: Response, result: object, error: object) -> None:
@@ -575,7 +585,7 @@ class Handling(Loop):
         parked.task = None
         if not parked.is_active:
             response.is_open = False
-            response.parked = None
+            response.parked = response.loop = None
             own.drop()
             self.orphan_count -= parked.is_orphan
             return
