@@ -59,6 +59,10 @@ class Stream:
     def reply(self, status: int, *, headers: Any = ()) -> None:
         self.head = (status, None, dict(headers))
 
+    def park(self, *, on_disconnect: Callable[[], Any]) -> Stream:
+        self.on_disconnect = on_disconnect
+        return self
+
     def write(self, data: bytes) -> None:
         assert self.head is not None
         assert self.is_active
@@ -111,7 +115,6 @@ class Turned:
         self.drain_calls: list = []
         self.streams: list[Stream] = []
         self.left: list[Stream] = []
-        self.handled: Stream | None = None
         self.write_count = 0
 
     def post(self, function: Callable[..., Any], *args: object) -> None:
@@ -125,11 +128,6 @@ class Turned:
 
     def on_drain(self, function: Callable[..., Any], *args: object) -> None:
         self.drain_calls.append((function, args))
-
-    def park(self, *, on_disconnect: Callable[[], Any]) -> Stream:
-        assert self.handled is not None
-        self.handled.on_disconnect = on_disconnect
-        return self.handled
 
     def write_each(self, streams: list[Stream], data: bytes, unsent_max: int) -> list[Stream]:
         self.write_count += 1
@@ -188,9 +186,7 @@ def subscribe(event_source: type) -> Callable[..., Stream]:
         field = f"Last-Event-ID: {last_id}\r\n" if last_id else ""
         request = Request(f"{method} / HTTP/1.1\r\nHost: a\r\n{field}\r\n".encode())
         stream = Stream(worker, event_source())
-        worker.handled = stream
         step = channel.subscribe(request, stream, worker, **options)
-        worker.handled = None
         worker.streams.append(stream)
         if step is not Step.SUSPEND:
             assert step is Step.DONE
@@ -691,5 +687,5 @@ def test_a_handler_that_subscribes_is_tested_by_calling_it() -> None:
     channel.publish("hello")
     ((deliver, arguments),) = worker.recorded.posted
     deliver(*arguments)
-    (stream,) = worker.recorded.parked
+    stream = response.recorded
     assert stream.written == [b"data: hello\n\n"]

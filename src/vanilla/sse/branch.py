@@ -219,9 +219,15 @@ class Branch:
         for cohort in cohorts:
             for stream in cohort.streams:
                 if stream.is_active:
-                    if self._reconnects:
-                        stream.write(encode_reconnection())
-                    stream.finish()
+                    self._end(stream)
+
+    def _end(self, stream: Parked) -> None:
+        if self._reconnects:
+            stream.write(encode_reconnection())
+        try:
+            stream.finish()
+        except RuntimeError:  # its coroutine still runs, though it had nothing to do but return the step
+            stream.abort()
 
     @property
     def _lateness(self) -> float:

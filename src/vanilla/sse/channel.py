@@ -68,7 +68,7 @@ class Channel:
         self._is_closed = False
 
     def subscribe(self, request: Request, response: Response, worker: Worker, *, headers: _Fields = ()) -> Step:
-        """Begin a stream as the answer to a request. A handler returns what this returns.
+        """Begin a stream as the answer to a request. A handler, `async def` or not, returns at once what this returns.
 
         A channel that is closed answers 204, which tells a browser not to come back; one whose worker shuts down
         begins the stream and ends it at once, so that the browser does come back. To HEAD the head alone is sent.
@@ -79,6 +79,8 @@ class Channel:
 
         Raises: as `Response.start`.
         """
+        if request.disconnected:
+            return Step.DONE  # a coroutine that has waited, and whose client has left meanwhile
         begins = request.method != b"HEAD" and not worker.draining
         with self._shared.lock:
             is_closed, seen = self._is_closed, self._published
@@ -94,7 +96,7 @@ class Channel:
             return Step.DONE
         if self._beginning or missed:
             response.write(self._beginning + missed)
-        branch.join(worker.park(on_disconnect=branch.on_gone), seen)
+        branch.join(response.park(on_disconnect=branch.on_gone), seen)
         return Step.SUSPEND
 
     def publish(
