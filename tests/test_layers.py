@@ -17,6 +17,7 @@ LAYERS = (
     ("vanilla.buffers",),
     ("vanilla.http1",),
     ("vanilla.contract",),
+    ("vanilla.sse",),
     ("vanilla.net", "vanilla.backends"),
     ("vanilla.engine",),
     ("vanilla.server",),
