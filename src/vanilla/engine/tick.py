@@ -29,11 +29,10 @@ from cython.cimports.vanilla.engine.answers import (
     finish_burst,
     flush,
     flush_written,
-    go_on_listed,
     on_writable,
     send_burst,
 )
-from cython.cimports.vanilla.engine.arrivals import on_due, on_received
+from cython.cimports.vanilla.engine.arrivals import go_on_listed, on_due, on_received
 from cython.cimports.vanilla.engine.connections import FIRST_BYTE, IDLE, Waiting, count_unsent, new_waiting
 from cython.cimports.vanilla.engine.handling import FLUSH_AFTER_NS, FLUSH_BYTES
 from cython.cimports.vanilla.engine.loop import ACQUIRE, atomic_load
@@ -57,6 +56,7 @@ class Engine(Handling):
         listeners: (descriptor, limits, most connections or 0) each; listening and non-blocking. The engine owns them.
         backend: the event mechanism's name, as choose_backend gives it.
         check_responses: whether what a handler appended is checked to be one whole response.
+        is_streaming: whether the handler is called as soon as a head is in, with its content still to come.
         on_timing: called with a RequestTiming once the kernel has taken the last byte of an answer.
 
     Raises: OSError if the mechanism cannot be had.
@@ -70,6 +70,7 @@ class Engine(Handling):
         *,
         backend: str = "epoll",
         check_responses: bool = False,
+        is_streaming: bool = False,
         on_timing: object = None,
     ) -> None:
         self.handler = handler
@@ -77,10 +78,11 @@ class Engine(Handling):
         worker.loop = self
         self.counts = cython.address(worker.counts)
         self.checks_responses = check_responses
+        self.is_streaming = is_streaming
         self.on_timing = on_timing
         self.is_timed = on_timing is not None
         self.timings = []
-        self.request = Request.__new__(Request)
+        self.request = self.new_request()
         self.response = self.new_response()
         self.backend = Epoll(self.pool)
         self.allowances = self.backend.allowances

@@ -124,6 +124,11 @@ class ServerConfig:
         for listener in listeners:
             connection_shares(listener.address, self.limits_of(listener).max_connections, self.workers)
 
+    @property
+    def is_streaming(self) -> bool:
+        """Whether the handler was marked `vanilla.streaming`: it runs before the content is there."""
+        return bool(getattr(self.handler, "streams_requests", False))
+
     def limits_of(self, listener: Listener) -> Limits:
         """The limits that hold for `listener`: its own, else the server's."""
         return listener.limits if listener.limits is not None else self.limits

@@ -122,6 +122,7 @@ class WorkerThread:
                 listeners,
                 backend=self._backend,
                 check_responses=config.check_responses,
+                is_streaming=config.is_streaming,
                 on_timing=config.on_timing,
             )
             on_failure.pop_all()
