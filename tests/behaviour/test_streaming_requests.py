@@ -1,5 +1,6 @@
 """Handlers that run when the head is in, and take the content piece by piece: RFC 9112 sections 6 and 7, and limits."""
 
+import asyncio
 import functools
 import hashlib
 import pathlib
@@ -491,7 +492,11 @@ def test_a_shutdown_without_grace_ends_an_upload(configure) -> None:
 
     @streaming
     def handle(request, response, worker):
-        request.on_body(handle, on_disconnect=lambda: left.append(True))
+        request.on_body(take, on_disconnect=lambda: left.append(True))
+        return Step.SUSPEND
+
+    def take(request, response, worker, piece, event):
+        request.on_body(take)
         return Step.SUSPEND
 
     with Session(configure(handle, graceful_timeout=0.0)) as session:
@@ -520,6 +525,8 @@ def test_the_head_can_be_read_at_any_time_and_the_content_only_by_pieces(configu
 
     @streaming
     def handle(request, response, worker):
+        if request.method == b"GET":
+            return response.reply(204)
         seen.append((request.method, request.path, request.header("host"), bytes(request.raw)[-5:]))
         for name in ("body", "body_view"):
             with pytest.raises(RuntimeError, match="still to come"):
@@ -536,7 +543,7 @@ def test_the_head_can_be_read_at_any_time_and_the_content_only_by_pieces(configu
             request.body
         response.reply(200)
 
-    results = drive(configure(handle), [ask([sized(b"hello, world")[:-7], b", world"[:0] + b" world"[-7:] + b"!"])])
+    results = drive(configure(handle), [ask([sized(b"hello, world")[:-7], b", world"])])
     assert results[0].statuses == [200]
     assert seen == [(b"POST", b"/", b"a", b"hello")]
 
@@ -579,3 +586,122 @@ def test_a_request_that_was_answered_cannot_be_asked_for_content(configure) -> N
     drive(configure(handle), [ask(sized(b"hello")[:-1], frames(1))])
     with pytest.raises(RuntimeError, match="has been answered"):
         kept[0].on_body(print)
+
+
+# Coroutines.
+
+
+@streaming
+async def digest(request, response, worker):
+    """Answers as `Digest` does."""
+    length, total = 0, hashlib.sha256()
+    async for piece in request.stream():
+        length += len(piece)
+        total.update(piece)
+    response.reply(200, b"%d %b" % (length, total.hexdigest().encode()))
+
+
+@streaming
+async def read(request, response, worker):
+    response.reply(200, await request.read())
+
+
+@pytest.mark.parametrize(("wire", "content"), WIRES)
+def test_a_coroutine_reads_content_whole_however_it_is_split(configure, wire: bytes, content: bytes) -> None:
+    splits = [[wire], cuts(wire, 1), *([wire[:at], wire[at:]] for at in range(1, len(wire)))]
+    results = drive(configure(read), [ask([*pieces[:-1], pieces[-1] + GET], frames(2)) for pieces in splits])
+    assert {tuple(result.bodies) for result in results} == {(content, b"")}
+    assert (results.counters.in_flight, results.counters.parked) == (0, 0)
+
+
+def test_64_uploads_to_coroutines_do_not_mix(configure) -> None:
+    contents = [PATTERN[n * 1000 : n * 1000 + 500_000] for n in range(64)]
+    wires = [sized(content) if n % 2 else chunked(content, 4_321) for n, content in enumerate(contents)]
+    results = drive(configure(digest, limits=BIG), [ask(cuts(wire + GET, 50_000), frames(2)) for wire in wires])
+    assert [result.bodies[0] for result in results] == [digest_of(content) for content in contents]
+    assert (results.counters.in_flight, results.counters.parked) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "status"),
+    [
+        pytest.param([HEAD, b"x\r\n"], 400, id="malformed"),
+        pytest.param([HEAD + b"5\r\nhello\r\n", b"6\r\n"], 413, id="too_large"),
+        pytest.param([HEAD + b"1\r\nx", b""], 408, id="too_slow"),
+    ],
+)
+def test_bad_content_is_raised_in_a_coroutine_and_answered(configure, caplog, pieces, status: int) -> None:
+    raised = []
+
+    @streaming
+    async def handle(request, response, worker):
+        try:
+            await request.read()
+        except BodyError as error:
+            raised.append(error.status)
+            raise
+
+    results = drive(configure(handle, limits=Limits(max_body_bytes=10, read_timeout=0.2)), [ask(pieces, eof)])
+    assert (results[0].statuses, raised) == ([status], [status])
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+@pytest.mark.parametrize(("head", "content"), EXPECTING)
+def test_a_coroutine_asks_for_its_content_at_the_first_read(configure, head: bytes, content: bytes) -> None:
+    results = drive(configure(read), [Script(rounds=[Round(send=head), Round(send=content), Round(send=GET)])])
+    assert (results[0].statuses, results[0].bodies) == ([100, 200, 200], [b"", b"hello", b""])
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["end", "reset"])
+@pytest.mark.parametrize(("on_disconnect", "error"), [("cancel", "CancelledError"), ("ignore", "BodyError")])
+def test_a_coroutine_hears_that_its_client_left_in_mid_stream(configure, on_disconnect, error, reset: bool) -> None:
+    ends = []
+
+    @streaming
+    async def handle(request, response, worker):
+        try:
+            await request.read()
+        except BaseException as caught:
+            ends.append((type(caught).__name__, request.disconnected))
+            raise
+
+    with Session(configure(handle, on_disconnect=on_disconnect)) as session:
+        group = session.fire(repeat(4, ask(sized(PATTERN[:1_000])[:-10], sent)))
+        session.await_counters(lambda counters: counters.parked == 4)
+        session.close(group, reset=reset)
+        session.await_counters(lambda counters: len(ends) == 4 and counters.open == 0)
+        assert session.stop().in_flight == 0
+    assert ends == [(error, True)] * 4
+
+
+def test_a_read_that_was_cancelled_can_be_taken_up_again(configure) -> None:
+    @streaming
+    async def handle(request, response, worker):
+        try:
+            async with asyncio.timeout(0.01):
+                await request.read()
+        except TimeoutError:
+            response.inform(103)
+            await response.flush()
+        response.reply(200, await request.read())
+
+    script = Script(rounds=[Round(send=HEAD, until=frames(1)), Round(send=b"5\r\nhello\r\n0\r\n\r\n", until=frames(2))])
+    results = drive(configure(handle), [script])
+    assert (results[0].statuses, results[0].bodies[1]) == ([103, 200], b"hello")
+
+
+def test_two_tasks_cannot_wait_for_the_same_piece(configure) -> None:
+    @streaming
+    async def handle(request, response, worker):
+        outcomes = await asyncio.gather(request.read(), request.read(), return_exceptions=True)
+        response.reply(200, b" ".join(type(outcome).__name__.encode() for outcome in outcomes))
+
+    results = drive(configure(handle), [ask([HEAD, b"5\r\nhello\r\n0\r\n\r\n"])])
+    assert results[0].bodies == [b"bytes RuntimeError"]
+
+
+def test_a_coroutine_is_tested_by_calling_it() -> None:
+    for handle, expected in ((read, b"hello"), (digest, digest_of(b"hello"))):
+        response = Response()
+        asyncio.run(handle(Request(sized(b"hello")), response, Worker()))
+        assert bytes(response).endswith(b"\r\n\r\n" + expected)

@@ -144,9 +144,7 @@ def next_size(intake: cython.pointer[Intake]) -> cython.int:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def leave_content(
-    state: State, connection: cython.pointer[Connection], framed: cython.pointer[Framed]
-) -> cython.bint:
+def leave_content(state: State, connection: cython.pointer[Connection], framed: cython.pointer[Framed]) -> cython.bint:
     """The handler is done. True if so much of the content is unread, or what is wrong with it, that the connection
     has to close; otherwise the rest is dropped once the answer is sent.
 

@@ -5,6 +5,7 @@ from vanilla.engine.loop cimport Loop, Parked
 from vanilla.engine.state cimport Burst
 
 cdef extern from "Python.h":
+    bint PyCoro_CheckExact(object value)
     Py_ssize_t count_references "Py_REFCNT"(void *object)
 
 cdef long long FLUSH_AFTER_NS
@@ -38,7 +39,8 @@ cdef class Handling(Loop):
     cdef bint send_more(self, Parked parked, Py_ssize_t start) except -1
     cdef int conclude(self, Parked parked, Py_ssize_t start, int status, object result) except -1
     cdef bint is_whole(self, Parked parked, object result) except -1
-    cdef int suspend_coroutine(self, Parked parked, Py_ssize_t start) except -1
+    cdef object run_coroutine(self, object result)
+    cdef int suspend_coroutine(self, Py_ssize_t start) except -1
     cdef int flush_resumed(self) except -1
     cdef int unpark(self, Parked parked) except -1
     cdef int drop_current(self, Connection *connection) except -1
