@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import hashlib
+import os
 import pathlib
 import resource
 import socket
@@ -131,7 +132,7 @@ def test_pipelined_requests_around_an_upload_are_answered_in_order(configure) ->
     wire = GET + GET + sized(content) + GET + chunked(content, 9_999) + GET + sized(b"small") + GET
     expected = [b"", b"", content, b"", content, b"", b"small", b""]
     results = drive(configure(Collect()), [ask(cuts(wire, cut), frames(8)) for cut in (50_000, 65_536, len(wire))])
-    assert [result.bodies for result in results] == [[digest for digest in expected]] * 3
+    assert [result.bodies for result in results] == [expected] * 3
     assert (results.counters.in_flight, results.counters.parked) == (0, 0)
 
 
@@ -202,6 +203,7 @@ def test_a_handler_that_does_not_ask_has_its_client_wait(configure) -> None:
             worker.post(parked.abort)
 
 
+@pytest.mark.skipif("VANILLA_SANITIZE" in os.environ, reason="the sanitizers keep what is freed for a while")
 def test_an_upload_of_256_mib_costs_a_few_pieces(configure) -> None:
     with Session(configure(Digest(), limits=BIG)) as session:
         session.fire([ask(sized(PATTERN))])
@@ -340,10 +342,10 @@ def test_an_answer_that_has_begun_is_not_interrupted_by_100_continue(configure) 
         return Step.SUSPEND
 
     def take(request, response, worker, piece, event):
+        response.write(piece)
         if piece:
-            response.write(piece)
             request.on_body(take)
-            return Step.SUSPEND
+        return Step.SUSPEND if piece else Step.DONE
 
     head = EXPECTING[0].values[0]
     script = Script(rounds=[Round(send=head, until=count(b"begun", 1)), Round(send=b"hello")])
@@ -540,8 +542,8 @@ def test_the_head_can_be_read_at_any_time_and_the_content_only_by_pieces(configu
             request.on_body(take)
             return Step.SUSPEND
         with pytest.raises(RuntimeError, match="still to come"):
-            request.body
-        response.reply(200)
+            getattr(request, "body")  # noqa: B009  # it is the reading that raises
+        return response.reply(200)
 
     results = drive(configure(handle), [ask([sized(b"hello, world")[:-7], b", world"])])
     assert results[0].statuses == [200]

@@ -1,4 +1,4 @@
-"""Content that a handler takes piece by piece: receiving it no faster than it is asked for, and what becomes of the rest.
+"""Content that a handler takes piece by piece: received no faster than it is asked for; and what becomes of the rest.
 
 A piece is received into an object that its handler gets, chunked content decoded in place there: no byte is copied.
 RFC 9112 sections 6.3 and 7.1.

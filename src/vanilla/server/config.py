@@ -148,7 +148,7 @@ class ServerConfig:
 
     @property
     def is_streaming(self) -> bool:
-        """Whether the handler was marked `vanilla.streaming`: it runs before the content is there."""
+        """Whether the handler was marked `vanilla.streaming`, and runs before the content is there."""
         return bool(getattr(self.handler, "streams_requests", False))
 
     @property
