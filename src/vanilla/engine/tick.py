@@ -37,6 +37,7 @@ from cython.cimports.vanilla.engine.answers import (
 )
 from cython.cimports.vanilla.engine.arrivals import go_on_listed, on_due, on_received
 from cython.cimports.vanilla.engine.connections import FIRST_BYTE, IDLE, Waiting, count_unsent, new_waiting
+from cython.cimports.vanilla.engine.contents import keep_pieces_warm
 from cython.cimports.vanilla.engine.handling import FLUSH_AFTER_NS, FLUSH_BYTES
 from cython.cimports.vanilla.engine.loop import ACQUIRE, atomic_load
 from cython.cimports.vanilla.engine.state import connection_of, read_clock_ns
@@ -95,6 +96,8 @@ class Engine(Handling):
         self.counts = cython.address(worker.counts)
         self.checks_responses = check_responses
         self.is_streaming = is_streaming
+        if is_streaming:
+            keep_pieces_warm()
         self.on_timing = on_timing
         self.is_timed = on_timing is not None
         self.timings = []
@@ -258,7 +261,9 @@ class Engine(Handling):
         if self.offloads is not None:
             self.offloads.close()
         self.worker.loop = EndedLoop()
-        self.response.loop = None  # nor keep each other: the backend's descriptors close with the engine
+        self.request.loop = self.response.loop = (
+            None  # nor keep each other: the backend's descriptors close with the engine
+        )
         self.runner = None
         self.counts.handler_since_ns = 0
 
