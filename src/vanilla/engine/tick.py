@@ -261,9 +261,8 @@ class Engine(Handling):
         if self.offloads is not None:
             self.offloads.close()
         self.worker.loop = EndedLoop()
-        self.request.loop = self.response.loop = (
-            None  # nor keep each other: the backend's descriptors close with the engine
-        )
+        # None of them keeps the engine: the backend's descriptors close with it.
+        self.request.loop = self.response.loop = None
         self.runner = None
         self.counts.handler_since_ns = 0
 
