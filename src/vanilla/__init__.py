@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from vanilla.contract import Draining, Request, Response, Worker
 from vanilla.counters import Counters, Credentials, RequestTiming
-from vanilla.errors import BindError, ConfigError, OverloadError, RefusedError
+from vanilla.errors import BindError, BodyError, ConfigError, OverloadError, RefusedError
 from vanilla.handles import Parked, Takeover, TakeoverProtocol, Timer, Watch
 from vanilla.limits import Limits
 from vanilla.net.listen import Listener
 from vanilla.server import Server, ServerConfig, WorkerError
 from vanilla.steps import Event, Interest, Step
+from vanilla.streaming import streaming
 from vanilla.version import VERSION as __version__
 
 __all__ = [
     "BindError",
+    "BodyError",
     "ConfigError",
     "Counters",
     "Credentials",
@@ -38,4 +40,5 @@ __all__ = [
     "Worker",
     "WorkerError",
     "__version__",
+    "streaming",
 ]

@@ -21,6 +21,7 @@ ctypedef struct Framed:
     bint is_head
     bint is_last
     bint lingers
+    bint is_partial   # of its content only the beginning is there
     long long received_ns
 
 # The counts of one worker. Written by its thread alone; aligned words, so that others may read them without a lock.
@@ -69,7 +70,13 @@ cdef class Request:
     cdef object _path
     cdef object _query
     cdef object _body
+    cdef object loop             # of its worker, until it is answered; None for a request made by hand
+    cdef void *parked            # the Parked that it is, while it waits
+    cdef bint has_given          # its whole content was handed out as a piece
+    cdef object awaited
 
+    cdef bytes take_whole(self)
+    cdef int check_whole(self) except -1
     cdef void forget(self) noexcept
     cdef void keep(self) noexcept
     cdef void leave(self) noexcept

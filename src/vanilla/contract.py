@@ -18,8 +18,9 @@ from cython.cimports.vanilla.http1.body import Chunked, begin_chunked, decode_ch
 from cython.cimports.vanilla.http1.head import parse_head
 from cython.cimports.vanilla.http1.reply import append_chunk, append_decimal, append_status_line
 
-from vanilla.awaitables import READY
+from vanilla.awaitables import READY, Given, Pieces, read_all
 from vanilla.counters import Counters, Credentials
+from vanilla.errors import BodyError
 from vanilla.limits import OFFSET_MAX, Limits
 from vanilla.recording import RecordedPark, RecordedTakeover, RecordingLoop
 
@@ -172,6 +173,7 @@ class Request:
     def body(self) -> bytes:
         """The whole content, chunked coding taken off; `b""` where there is none."""
         if self._body is None:
+            self.check_whole()
             self.is_read = True
             self._body = self.copy(self.framed.content_start, self.framed.content_end)
         return self._body
@@ -179,13 +181,17 @@ class Request:
     @property
     def body_view(self) -> memoryview:
         """The content as a read-only memoryview: no copy, and the bytes live as long as the view."""
+        self.check_whole()
         return view_slab(
             self.framed.slab, self.framed.content_start, self.framed.content_end - self.framed.content_start
         )
 
     @property
     def raw(self) -> memoryview:
-        """Head and content as a read-only memoryview, chunked coding taken off in place."""
+        """Head and content as a read-only memoryview, chunked coding taken off in place.
+
+        Where the content is still to come, what came along with the head; once the request has waited, the head alone.
+        """
         return view_slab(self.framed.slab, self.framed.start, self.framed.content_end - self.framed.start)
 
     def header(self, name: str | bytes, default: bytes | None = None) -> bytes | None:
@@ -258,6 +264,76 @@ class Request:
         """
         return self.has_left
 
+    def on_body(self, continuation: object, *, on_disconnect: object = None) -> None:
+        """Go on with the next piece of the content: register, and return `Step.SUSPEND`.
+
+        Then `continuation(request, response, worker, piece, Event.READABLE)` is called, once: with bytes, or with
+        `b""` at the end of the content. Registering again asks for the piece after it; the client is read no faster
+        than that. Where the content is refused, it is called with a `BodyError` and `Event.ERROR`: `raise` it to
+        answer its status. Content that was there at the call is one piece.
+
+        Args:
+            continuation: what goes on.
+            on_disconnect: called without arguments, on this thread, if the client goes away while the request waits.
+
+        Raises: TypeError if `continuation` cannot be called; RuntimeError outside the request's own call.
+        """
+        if not callable(continuation):
+            raise TypeError(
+                f"continuation {continuation!r}: give a function of (request, response, worker, piece, event)"
+            )
+        if self.loop is not None:
+            self.loop.go_on_with_content(self, continuation, on_disconnect)
+        elif self.framed.received_ns == 0:
+            self.awaited = continuation
+        else:
+            raise RuntimeError("on_body: this request has been answered")
+
+    def stream(self) -> object:
+        """`async for piece in request.stream()`: the content, piece by piece, for `async def` handlers.
+
+        The client is read no faster than the pieces are asked for. Content that is there already is one piece.
+        Raises (when iterated): BodyError where the content is refused; RuntimeError outside a coroutine, in two at
+            once, or after the answer.
+        """
+        return Pieces(self._next_piece)
+
+    def read(self) -> object:
+        """`await request.read()`: the whole content, or what is left of it. Raises as `stream`."""
+        return read_all(self._next_piece)
+
+    @property
+    def recorded(self) -> object:
+        """For tests, on a request made by hand: the continuation that `on_body` was given last, to be called with
+        pieces of your choice; else None.
+        """
+        return self.awaited
+
+    def _next_piece(self) -> object:
+        if not self.framed.is_partial:
+            return Given(self.take_whole())
+        if self.has_left:
+            raise BodyError(400, "the client went away before its content was whole")
+        if self.loop is None:
+            raise RuntimeError("stream: this request has been answered")
+        return self.loop.next_piece(self)
+
+    @cython.cfunc
+    def take_whole(self) -> bytes:
+        """Content that is all there, as a piece: once, then its end."""
+        if self.has_given:
+            return b""
+        self.has_given = self.is_read = True
+        return self.body
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def check_whole(self) -> cython.int:
+        """Refuse to show a part of the content as if it were all."""
+        if self.framed.is_partial:
+            raise RuntimeError("the content is still to come: use on_body(), or stream() and read() in `async def`")
+        return 0
+
     @property
     def on_disconnect(self) -> str | None:
         """What becomes of the coroutine that answers this request when its client goes away: `"cancel"` cancels it at
@@ -313,7 +389,7 @@ class Request:
     @cython.exceptval(check=False)
     def forget(self) -> cython.void:
         """Drop what was made of the last request: the engine reuses an object that its handler did not keep."""
-        self.is_read = False
+        self.is_read = self.has_given = False
         self.after_disconnect = 0
         self._method = self._target = self._path = self._query = self._body = None
 
@@ -351,6 +427,8 @@ class Request:
         """The client is gone: its descriptor may be another's by now."""
         self.has_left = True
         self.client_fd = -1
+        self.loop = None
+        self.parked = cython.NULL
 
 
 def _to_bytes(data: object) -> bytes:

@@ -13,6 +13,16 @@ class RefusedError(Exception):
     status = 500
 
 
+class BodyError(RefusedError):
+    """The content of a request that is taken piece by piece is malformed (400), too long (413) or too slow (408), or
+    its client is gone. `status` is what the client is answered where the handler lets it through.
+    """
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
 class OverloadError(RefusedError):
     """There is more work than the server takes on at a time; answered 503 unless the handler answers itself."""
 

@@ -91,7 +91,7 @@ def set_bounds(state: State, number: cython.int, limits: object) -> cython.int:
     bounds.target_bytes = min(or_most(limits.max_target_bytes, OFFSET_MAX), OFFSET_MAX // 4)
     bounds.header_bytes = min(or_most(limits.max_header_bytes, OFFSET_MAX), OFFSET_MAX // 4)
     bounds.header_count = or_most(limits.max_headers, OFFSET_MAX)
-    bounds.content_bytes = or_most(limits.max_body_bytes, OFFSET_MAX)
+    bounds.content_bytes = or_most(limits.max_body_bytes, 2**62 if state.is_streaming else OFFSET_MAX)
     bounds.extension_bytes = or_most(limits.max_chunk_extension_bytes, OFFSET_MAX)
     bounds.read_ms = to_ms(limits.read_timeout)
     bounds.keepalive_ms = to_ms(limits.keepalive_timeout)

@@ -1,10 +1,11 @@
 from vanilla.engine.connections cimport Connection
 from vanilla.engine.state cimport Burst, State
 
-cdef void go_on_listed(State state) noexcept nogil
 cdef void finish_burst(State state, Burst *burst) noexcept nogil
 cdef void flush(State state, int until) noexcept nogil
 cdef void flush_written(State state) noexcept nogil
 cdef void send_burst(State state, Burst *burst) noexcept nogil
 cdef void send_bytes(State state, Connection *connection, const unsigned char *source, Py_ssize_t length) noexcept nogil
+cdef void after_answers(State state, Connection *connection) noexcept nogil
+cdef void finish_close(State state, Connection *connection) noexcept nogil
 cdef void on_writable(State state, Connection *connection) noexcept nogil

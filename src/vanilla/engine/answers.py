@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import cython
 from cython.cimports.libc.stdlib import free
-from cython.cimports.vanilla.buffers import Slab
-from cython.cimports.vanilla.engine.arrivals import frame
-from cython.cimports.vanilla.engine.connections import ANSWERING, Waiting, append_unsent, count_unsent
+from cython.cimports.vanilla.buffers import release
+from cython.cimports.vanilla.engine.connections import ANSWERING, append_unsent, count_unsent, drop_intake
+from cython.cimports.vanilla.engine.contents import receive_content
 from cython.cimports.vanilla.engine.state import read_clock_ns
 from cython.cimports.vanilla.http1.reply import append_interim_continue, append_refusal
-from cython.cimports.vanilla.net.posix import ENOMEM, c_assert
+from cython.cimports.vanilla.net.posix import ENOMEM
 
 
 @cython.cfunc
@@ -159,6 +159,10 @@ def after_answers(state: State, connection: cython.pointer[Connection]) -> cytho
             connection.due_ms = 0
         return
     if connection.parked is not cython.NULL:
+        if connection.intake is not cython.NULL and connection.intake.is_wanted:
+            receive_content(state, connection)
+            state.note_busy(connection)
+            return
         connection.deadline = ANSWERING
         connection.due_ms = 0
         state.note_busy(connection)
@@ -177,8 +181,20 @@ def after_answers(state: State, connection: cython.pointer[Connection]) -> cytho
         connection.deadline = ANSWERING
         connection.due_ms = 0
         return
+    if connection.intake is not cython.NULL and not connection.intake.is_dropped:
+        drop_intake(connection)
+        if connection.held is not cython.NULL:  # the beginning of the next request came with the end of the content
+            state.list_connection(connection)
+            connection.deadline = ANSWERING
+            connection.due_ms = 0
+            state.note_busy(connection)
+            return
     if connection.is_ended:
         state.close(connection)
+        return
+    if connection.intake is not cython.NULL:
+        receive_content(state, connection)
+        state.note_busy(connection)
         return
     if connection.channel.is_paused:
         state.backend.resume(cython.address(connection.channel))
@@ -196,6 +212,10 @@ def finish_close(state: State, connection: cython.pointer[Connection]) -> cython
     """All was sent. Where the client may still be sending, shut our side and drop its bytes for a while: closing
     with input unread resets the connection, and the client may lose the answer (RFC 9112 section 9.6).
     """
+    drop_intake(connection)
+    if connection.held is not cython.NULL:
+        release(connection.held)
+        connection.held = cython.NULL
     if not connection.lingers or connection.is_ended or state.bounds[connection.listener].linger_ms == 0:
         state.close(connection)
         return
@@ -206,52 +226,3 @@ def finish_close(state: State, connection: cython.pointer[Connection]) -> cython
     if connection.channel.is_paused:
         state.backend.resume(cython.address(connection.channel))
     state.note_busy(connection)
-
-
-@cython.cfunc
-@cython.nogil
-@cython.exceptval(check=False)
-def go_on_listed(state: State) -> cython.void:
-    """Queue the requests of connections whose earlier answers have been taken: no event will announce them."""
-    index: cython.int
-    position: cython.int
-    first: cython.int
-    connection: cython.pointer[Connection]
-    waiting: cython.pointer[Waiting]
-    for index in range(state.listed_count):
-        connection = state.listed[index]
-        if not connection.is_listed or connection.channel.fd < 0:
-            continue
-        connection.is_listed = False
-        if connection.waiting is cython.NULL:
-            frame_rest(state, connection)
-            continue
-        waiting = connection.waiting
-        connection.waiting = cython.NULL
-        first = state.framed_count
-        state.reserve_framed(waiting.count)
-        for position in range(waiting.count):
-            state.framed[first + position] = waiting.framed[position]
-        state.framed_count += waiting.count
-        state.push_burst(connection, waiting.slab, first, waiting.trailing)
-        state.borrow(waiting.slab)
-        free(waiting)
-    state.listed_count = 0
-
-
-@cython.cfunc
-@cython.nogil
-@cython.exceptval(check=False)
-def frame_rest(state: State, connection: cython.pointer[Connection]) -> cython.void:
-    """Frame what came behind a request that might have switched protocols, and has not."""
-    burst_count: cython.int = state.burst_count
-    rest: cython.pointer[Slab] = connection.rest
-    c_assert(rest is not cython.NULL and connection.held is cython.NULL)
-    connection.rest = cython.NULL
-    state.borrow(rest)
-    frame(state, connection, rest, connection.rest_start, connection.rest_end)
-    if connection.channel.fd < 0:
-        return
-    state.note_busy(connection)
-    if state.burst_count == burst_count:
-        after_answers(state, connection)

@@ -6,6 +6,6 @@ from vanilla.engine.state cimport Bounds, State
 
 cdef Py_ssize_t HELD_HEAD_BYTES, HELD_CONTENT_BYTES
 
-cdef void frame(State state, Connection *connection, Slab *slab, int at, int end) noexcept nogil
+cdef void go_on_listed(State state) noexcept nogil
 cdef void on_received(State state, Completion *completion) noexcept nogil
 cdef void on_due(State state, Connection *connection) noexcept nogil

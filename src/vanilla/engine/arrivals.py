@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import cython
 from cython.cimports.libc.stdint import uint8_t
+from cython.cimports.libc.stdlib import free
 from cython.cimports.libc.string import memchr, memcpy
 from cython.cimports.vanilla.buffers import claim, grow_slab, new_slab
 from cython.cimports.vanilla.contract import (
@@ -24,6 +25,7 @@ from cython.cimports.vanilla.contract import (
     LIMIT_TARGET,
     LIMIT_WRITE,
 )
+from cython.cimports.vanilla.engine.answers import after_answers, finish_close
 from cython.cimports.vanilla.engine.connections import (
     ANSWERING,
     CONTENT,
@@ -37,9 +39,13 @@ from cython.cimports.vanilla.engine.connections import (
     IN_SIZED_CONTENT,
     LINGER,
     WHOLE_CHUNKED,
+    Intake,
+    Waiting,
     count_unsent,
+    drop_intake,
 )
-from cython.cimports.vanilla.engine.state import NOTICE_ENDED, NOTICE_RECEIVED, connection_of
+from cython.cimports.vanilla.engine.contents import DROP_BYTES_MAX, consume, open_intake, stop_receiving
+from cython.cimports.vanilla.engine.state import NOTICE_CONTENT, NOTICE_ENDED, NOTICE_RECEIVED, connection_of
 from cython.cimports.vanilla.http1.body import begin_chunked, decode_chunked
 from cython.cimports.vanilla.http1.head import CR, LF, parse_head
 from cython.cimports.vanilla.net.posix import ETIMEDOUT, c_assert
@@ -71,8 +77,11 @@ def on_received(state: State, completion: cython.pointer[Completion]) -> cython.
         if completion.is_end:
             state.tell(NOTICE_ENDED, connection, cython.NULL, 0, 0)
         return
-    if completion.result > 0 and not connection.closes:
+    if completion.result > 0 and (not connection.closes or connection.intake is not cython.NULL):
         arrive(state, connection, completion.slab, completion.start, completion.result)
+    if connection.is_ended and connection.intake is not cython.NULL and can_never_be_whole(connection):
+        state.close(connection)
+        return
     if connection.is_ended and connection.channel.fd >= 0 and state.burst_count == burst_count:
         if count_unsent(connection) == 0 and connection.waiting is cython.NULL and connection.parked is cython.NULL:
             state.close(connection)  # nothing is owed, and what has not fully arrived never will
@@ -89,7 +98,10 @@ def arrive(
     length: cython.int,
 ) -> cython.void:
     """New bytes: frame what is complete. `slab` is NULL where they were received into the held message itself."""
-    if connection.held is cython.NULL:
+    if connection.intake is not cython.NULL:
+        if connection.intake.is_wanted or connection.intake.is_dropped:
+            arrive_content(state, connection, slab, start, length)
+    elif connection.held is cython.NULL:
         frame(state, connection, slab, start, start + length)
     else:
         arrive_held(state, connection, slab, start, length)
@@ -245,6 +257,8 @@ def frame_message(
     elif state.head.is_chunked:
         begin_chunked(state.chunked, content_start, bounds.content_bytes, bounds.extension_bytes, bounds.header_bytes)
         message_end = decode_chunked(state.chunked, slab.bytes, content_start, end)
+        if message_end == -1 and state.is_streaming:
+            return push_partial(state, connection, slab, content_start, state.chunked.decoded_end, end)
         if message_end == -1:
             connection.arrival = IN_CHUNKED_CONTENT
             save_chunked(state, connection, at)
@@ -257,6 +271,8 @@ def frame_message(
         if state.head.content_length > bounds.content_bytes:
             return -413
         if end - content_start < state.head.content_length:
+            if state.is_streaming:
+                return push_partial(state, connection, slab, content_start, end, end)
             connection.arrival = IN_SIZED_CONTENT
             connection.needed = content_start - at + state.head.content_length
             connection.content_start = cython.cast(cython.int, content_start - at)
@@ -266,6 +282,29 @@ def frame_message(
         message_end = content_end = content_start + state.head.content_length
     push_framed(state, connection, slab, content_start, content_end)
     return message_end
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def push_partial(
+    state: State,
+    connection: cython.pointer[Connection],
+    slab: cython.pointer[Slab],
+    content_start: cython.Py_ssize_t,
+    content_end: cython.Py_ssize_t,
+    end: cython.Py_ssize_t,
+) -> cython.Py_ssize_t:
+    """Queue a message of which only the beginning came, for a handler that takes content piece by piece: `end`.
+
+    It is the last of its burst, and nothing more is received until the handler asks, or is done.
+    """
+    if not open_intake(state, connection, content_end - content_start):
+        return -503
+    connection.intake.expects_continue = state.head.expects_continue and content_start == end
+    push_framed(state, connection, slab, content_start, content_end)
+    state.framed[state.framed_count - 1].is_partial = True
+    return end
 
 
 @cython.cfunc
@@ -295,7 +334,7 @@ def push_framed(
     framed.is_head = state.head.is_head
     framed.received_ns = state.received_ns
     framed.is_last = not state.head.keeps_alive
-    framed.lingers = False
+    framed.lingers = framed.is_partial = False
     state.counts.in_flight += 1
     connection.request_count += 1
     if state.head.keeps_alive and connection.request_count >= state.bounds[connection.listener].requests_max:
@@ -454,6 +493,9 @@ def on_due(state: State, connection: cython.pointer[Connection]) -> cython.void:
         return
     if deadline == HEAD or deadline == CONTENT or deadline == CONTENT_RATE:
         state.reached(LIMIT_RECEIVE_RATE if deadline == CONTENT_RATE else LIMIT_READ)
+        if connection.intake is not cython.NULL:
+            on_content_due(state, connection)
+            return
         refuse(state, connection, 408)
         return
     if deadline == IDLE:
@@ -472,3 +514,184 @@ def on_due(state: State, connection: cython.pointer[Connection]) -> cython.void:
         state.reached(LIMIT_WRITE)
     connection.error = ETIMEDOUT
     state.close(connection)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def go_on_listed(state: State) -> cython.void:
+    """Queue the requests of connections whose earlier answers have been taken: no event will announce them."""
+    index: cython.int
+    position: cython.int
+    first: cython.int
+    connection: cython.pointer[Connection]
+    waiting: cython.pointer[Waiting]
+    for index in range(state.listed_count):
+        connection = state.listed[index]
+        if not connection.is_listed or connection.channel.fd < 0:
+            continue
+        connection.is_listed = False
+        waiting = connection.waiting
+        if waiting is cython.NULL:
+            if connection.rest is not cython.NULL:
+                frame_rest(state, connection)
+            elif connection.held is not cython.NULL:
+                frame_held(state, connection)
+            continue
+        connection.waiting = cython.NULL
+        first = state.framed_count
+        state.reserve_framed(waiting.count)
+        for position in range(waiting.count):
+            state.framed[first + position] = waiting.framed[position]
+        state.framed_count += waiting.count
+        state.push_burst(connection, waiting.slab, first, waiting.trailing)
+        state.borrow(waiting.slab)
+        free(waiting)
+    state.listed_count = 0
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def frame_rest(state: State, connection: cython.pointer[Connection]) -> cython.void:
+    """Frame what came behind a request that might have switched protocols, and has not."""
+    burst_count: cython.int = state.burst_count
+    rest: cython.pointer[Slab] = connection.rest
+    c_assert(connection.held is cython.NULL)
+    connection.rest = cython.NULL
+    state.borrow(rest)
+    frame(state, connection, rest, connection.rest_start, connection.rest_end)
+    if connection.channel.fd < 0:
+        return
+    state.note_busy(connection)
+    if state.burst_count == burst_count:
+        after_answers(state, connection)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def frame_held(state: State, connection: cython.pointer[Connection]) -> cython.void:
+    """Frame what came behind content that was taken piece by piece."""
+    burst_count: cython.int = state.burst_count
+    frame(state, connection, connection.held, 0, connection.held_end)
+    if connection.channel.fd < 0:
+        return
+    if state.burst_count == burst_count:
+        if connection.is_ended:
+            state.close(connection)
+            return
+        if connection.channel.is_paused:
+            state.backend.resume(cython.address(connection.channel))
+    state.note_busy(connection)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def arrive_content(
+    state: State,
+    connection: cython.pointer[Connection],
+    slab: cython.pointer[Slab],
+    start: cython.int,
+    length: cython.int,
+) -> cython.void:
+    """New bytes of content that is taken piece by piece. `slab` is NULL where they were received into the piece."""
+    intake: cython.pointer[Intake] = connection.intake
+    end: cython.int = start + length
+    result: cython.Py_ssize_t
+    if intake.is_dropped:
+        c_assert(slab is not cython.NULL)
+        drop_content(state, connection, slab, start, end)
+        return
+    c_assert(slab is cython.NULL and start == 0 and intake.is_wanted)
+    intake.moved += length
+    result = consume(state, connection, intake.piece, 0, length)
+    if result == -1 and intake.filled == 0:
+        state.await_content(connection)  # nothing but framing came: the piece is still empty
+        return
+    if result < -1:
+        intake.status = cython.cast(cython.int, -result)
+        note_refused(state, intake.status, cython.address(state.bounds[connection.listener]))
+    elif 0 <= result < end and not hold_rest(connection, intake.piece + result, end - result):
+        state.close(connection)
+        return
+    stop_receiving(state, connection)
+    state.notify(NOTICE_CONTENT, connection)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def hold_rest(
+    connection: cython.pointer[Connection], source: cython.p_const_uchar, length: cython.Py_ssize_t
+) -> cython.bint:
+    """Keep the beginning of the next message until this one is answered; False when there is no memory."""
+    held: cython.pointer[Slab] = new_slab(max(length, HELD_HEAD_BYTES))
+    if held is cython.NULL:
+        return False
+    memcpy(held.bytes, source, length)
+    connection.held = held
+    connection.held_end = cython.cast(cython.int, length)
+    connection.arrival = IN_HEAD
+    return True
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def drop_content(
+    state: State,
+    connection: cython.pointer[Connection],
+    slab: cython.pointer[Slab],
+    start: cython.int,
+    end: cython.int,
+) -> cython.void:
+    """The request is answered: read over the rest of its content, up to a bound, for the sake of the next one."""
+    intake: cython.pointer[Intake] = connection.intake
+    result: cython.Py_ssize_t = consume(state, connection, slab.bytes, start, end)
+    intake.moved += end - start
+    intake.dropped += end - start
+    if result == -1 and intake.dropped <= DROP_BYTES_MAX:
+        state.await_content(connection)
+    elif result < 0:
+        give_up_content(state, connection)
+    else:
+        drop_intake(connection)
+        if result < end:
+            frame(state, connection, slab, cython.cast(cython.int, result), end)
+        else:
+            state.await_request(connection)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def give_up_content(state: State, connection: cython.pointer[Connection]) -> cython.void:
+    """The request is answered, and the rest of its content is not worth reading over."""
+    connection.closes = connection.lingers = True
+    finish_close(state, connection)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def on_content_due(state: State, connection: cython.pointer[Connection]) -> cython.void:
+    """Content that is taken piece by piece comes too slowly."""
+    if connection.intake.is_dropped:
+        give_up_content(state, connection)
+        return
+    connection.intake.status = 408
+    stop_receiving(state, connection)
+    state.notify(NOTICE_CONTENT, connection)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def can_never_be_whole(connection: cython.pointer[Connection]) -> cython.bint:
+    """Whether somebody waits for content whose sender has come to its end."""
+    intake: cython.pointer[Intake] = connection.intake
+    if intake.is_whole or intake.status:
+        return False
+    return connection.parked is not cython.NULL or intake.is_dropped

@@ -21,6 +21,27 @@ cdef enum Arrival:
     IN_CHUNKED_CONTENT
     WHOLE_CHUNKED
 
+# The content of a request that its handler takes piece by piece, while the request is being answered.
+ctypedef struct Intake:
+    bint is_chunked
+    bint is_whole            # nothing is missing any more
+    bint is_wanted           # the next piece is being received
+    bint is_dropped          # the answer is complete: what is missing is received and dropped
+    bint expects_continue    # the client waits to be asked for it
+    int status               # that the content has to be refused with, or 0
+    int chunk_state
+    int extension_bytes
+    int trailer_bytes
+    int filled               # bytes of the piece at hand
+    int size                 # room that the next piece gets
+    unsigned char *piece     # where it is received; the Parked request owns it
+    long long missing        # bytes still to come; of the present chunk, where it is chunked
+    long long received       # bytes of content that have come
+    long long dropped        # bytes of the wire that were dropped
+    long long moved          # bytes of the wire that came while somebody waited
+    long long began_ms       # when the waiting began, had it been without a break
+    long long waited_ms
+
 cdef enum Deadline:
     ANSWERING
     FIRST_BYTE
@@ -68,6 +89,7 @@ ctypedef struct Connection:
     Slab *rest           # what came behind a request that may switch protocols: not framed before that is answered
     int rest_start
     int rest_end
+    Intake *intake       # of the partial request that is framed, until it is answered and all of it has come
     int written_count    # of what resumed requests appended and this tick has yet to send
     void *parked         # the Parked request that is to be answered before anything else, borrowed
     void *takeover       # the Takeover whose protocol speaks here instead of HTTP, borrowed
@@ -94,6 +116,7 @@ cdef class ConnectionTable:
 
 cdef void drop_rest(Connection *connection) noexcept nogil
 cdef void drop_buffers(Connection *connection) noexcept nogil
+cdef void drop_intake(Connection *connection) noexcept nogil
 cdef Waiting *new_waiting(Slab *slab, Framed *framed, int count, int trailing) noexcept nogil
 cdef bint append_unsent(Connection *connection, const unsigned char *source, Py_ssize_t length) noexcept nogil
 cdef Py_ssize_t count_unsent(Connection *connection) noexcept nogil

@@ -131,9 +131,19 @@ def drop_buffers(connection: cython.pointer[Connection]) -> cython.void:
         free(connection.waiting)
         connection.waiting = cython.NULL
     drop_rest(connection)
+    drop_intake(connection)
     free(connection.unsent)
     connection.unsent = cython.NULL
     connection.unsent_start = connection.unsent_end = connection.unsent_size = 0
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def drop_intake(connection: cython.pointer[Connection]) -> cython.void:
+    """The content of the last request has come to its end, or is of no use any more."""
+    free(connection.intake)
+    connection.intake = cython.NULL
 
 
 @cython.cfunc

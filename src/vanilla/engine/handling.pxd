@@ -46,6 +46,7 @@ cdef class Handling(Takeovers):
     cdef int unpark(self, Parked parked) except -1
     cdef int drop_current(self, Connection *connection) except -1
     cdef bint is_last_word(self, Connection *connection) noexcept nogil
+    cdef Request new_request(self)
     cdef Response new_response(self)
     cdef int note_timing(
         self, Connection *connection, Request request, int status, Py_ssize_t length, long long entered_ns,

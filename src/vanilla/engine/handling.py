@@ -10,6 +10,7 @@ from cython.cimports.vanilla.buffers import new_own_buffer
 from cython.cimports.vanilla.contract import BODYLESS, CHUNKED, RAW, UNTIL_CLOSE
 from cython.cimports.vanilla.engine.answers import flush, flush_written, send_bytes
 from cython.cimports.vanilla.engine.connections import Waiting, count_unsent, new_waiting
+from cython.cimports.vanilla.engine.contents import leave_content
 from cython.cimports.vanilla.engine.loop import ACQUIRE, Parked, Watch, atomic_load
 from cython.cimports.vanilla.engine.state import read_clock_ns
 from cython.cimports.vanilla.engine.takeover import Takeovers
@@ -85,6 +86,8 @@ class Handling(Takeovers):
             if result is _CLOSE:
                 self.response.closes = framed.lingers = True
             status = self.judge(self.request, self.response, self.buffer, start, result)
+        if framed.is_partial and leave_content(self, connection, framed):
+            self.response.closes = True
         closes = self.settle(self.buffer, start, framed, self.response, connection, position == burst.count - 1, status)
         if self.is_timed:
             connection.taken_ns = 0
@@ -95,7 +98,8 @@ class Handling(Takeovers):
             self.response.forget()
         if count_references(cython.cast(cython.p_void, self.request)) > 1:
             self.request.keep()
-            self.request = Request.__new__(Request)
+            self.request.loop = None
+            self.request = self.new_request()
         elif self.request.is_read:
             self.request.forget()
         if count_references(cython.cast(cython.p_void, self.response)) > 1:
@@ -266,22 +270,29 @@ class Handling(Takeovers):
         parked.appended = self.buffer.length - start
         parked.request = self.request
         parked.response = self.response
+        if self.request.framed.is_partial:
+            self.keep_first(parked)
         self.request.keep()
         self.request.client_fd = connection.channel.fd
+        self.request.parked = cython.cast(cython.p_void, parked)
         self.response.framed = cython.address(self.request.framed)
-        self.request = Request.__new__(Request)
+        self.request = self.new_request()
         self.response = self.new_response()
         self.parked.add(parked)
         self.counts.parked += 1
         connection.parked = cython.cast(cython.p_void, parked)
         self.backend.pause(cython.address(connection.channel))
+        if parked.body is not None:
+            self.ask_content(parked)
         return True
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def waits(self, parked: Parked) -> cython.bint:
         """Whether something will go on with the request."""
-        return bool(parked.watches) or parked.has_handle or parked.drained is not None or parked.task is not None
+        if bool(parked.watches) or parked.has_handle:
+            return True
+        return parked.drained is not None or parked.body is not None or parked.task is not None
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -350,8 +361,12 @@ class Handling(Takeovers):
         self.calling = cython.NULL
         self.current = None
         self.counts.handler_since_ns = 0
+        if not parked.is_active:
+            return 0  # it cut itself off: abandon() comes
         if status == 0 and result is _SUSPEND and self.waits(parked):
             if self.send_more(parked, start):
+                if parked.body is not None:
+                    self.ask_content(parked)
                 return 0
             status = -500
         return self.conclude(parked, start, status, result)
@@ -395,6 +410,8 @@ class Handling(Takeovers):
         self.drop_source(response)
         if result is _CLOSE:
             response.closes = framed.lingers = True
+        if framed.is_partial and leave_content(self, connection, framed):
+            response.closes = True
         if not response.has_begun:
             if status == 0:
                 status = self.judge(parked.request, response, self.resumed, start, result)
@@ -657,7 +674,12 @@ class Handling(Takeovers):
         self.stream_count -= parked.response.has_begun
         parked.connection.parked = cython.NULL
         parked.connection.wants_drained = False
+        parked.request.parked = cython.NULL
+        parked.request.loop = None
         parked.drained = None
+        if parked.body is not None and parked.body[1] is not None:
+            parked.body[1].cancel()
+        parked.body = None
         for watch in list(parked.watches):
             watch.cancel()
         return 0
@@ -682,6 +704,13 @@ class Handling(Takeovers):
         return atomic_load(cython.address(self.command), ACQUIRE) != 0 and (
             connection.held is cython.NULL and connection.rest is cython.NULL
         )
+
+    @cython.cfunc
+    def new_request(self) -> Request:
+        """A request that finds its way back here while it is being handled."""
+        request: Request = Request.__new__(Request)
+        request.loop = self
+        return request
 
     @cython.cfunc
     def new_response(self) -> Response:

@@ -1,8 +1,11 @@
+from cpython.bytes cimport _PyBytes_Resize, PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.stdlib cimport free, realloc
 
 from vanilla.backends.interface cimport Completion
-from vanilla.contract cimport Request, Response, Worker
-from vanilla.engine.connections cimport Connection
+from vanilla.contract cimport Framed, Request, Response, Worker
+from vanilla.engine.connections cimport Connection, Intake
 from vanilla.engine.state cimport Notice, State
 from vanilla.engine.timers cimport TimerNode
 
@@ -18,7 +21,7 @@ ctypedef struct Ready:
     unsigned int generation
     int events
 
-cdef int EVENT_WRITABLE_AGAIN, EVENT_TIMEOUT, EVENT_RESUMED
+cdef int EVENT_WRITABLE_AGAIN, EVENT_TIMEOUT, EVENT_RESUMED, EVENT_PIECE, EVENT_BAD
 
 cdef class Timer:
     cdef TimerNode node
@@ -37,6 +40,8 @@ cdef class Parked:
     cdef bint is_open
     cdef bint has_handle
     cdef object on_disconnect
+    cdef object body             # (continuation, None) or (None, future): goes on with the next piece of the content
+    cdef PyObject *piece         # bytes that content is being received into, or has been; owned
     cdef object drained          # (continuation, payload) or (None, future): goes on when the client has taken most
     cdef object task             # the coroutine that answers
     cdef bint is_orphan          # its client is gone, and it goes on
@@ -107,6 +112,10 @@ cdef class Loop(State):
     cdef int tell_protocol(self, Notice *notice) except -1
     cdef int drop_takeover(self, Response response, object reason) except -1
     cdef int go_on_drained(self, Parked parked) except -1
+    cdef int go_on_content(self, Parked parked) except -1
+    cdef int ask_content(self, Parked parked) except -1
+    cdef int keep_first(self, Parked parked) except -1
+    cdef bytes take_piece(self, Parked parked)
     cdef int tell_streams(self) except -1
     cdef int fire(self, Watch watch, int events) except -1
     cdef int go_on(self, Parked parked, object continuation, object payload, int events) except -1

@@ -15,9 +15,13 @@ import cython
 from cython.cimports.libc.stdlib import abort
 from cython.cimports.vanilla.contract import IGNORE, LIMIT_SUSPEND
 from cython.cimports.vanilla.engine.connections import count_unsent
-from cython.cimports.vanilla.engine.state import Notice, read_clock_ns
+from cython.cimports.vanilla.engine.contents import grow_or_shrink, has_piece, next_size, receive_content
+from cython.cimports.vanilla.engine.state import NOTICE_CONTENT, Notice, read_clock_ns
+from cython.cimports.vanilla.http1.reply import append_interim_continue
 from cython.cimports.vanilla.net.posix import EBADF, ECONNRESET, EPERM
 
+from vanilla.awaitables import Given
+from vanilla.errors import BodyError
 from vanilla.steps import Event, Interest
 
 log = logging.getLogger("vanilla")
@@ -25,6 +29,12 @@ log = logging.getLogger("vanilla")
 EVENT_WRITABLE_AGAIN = int(Event.WRITABLE)
 EVENT_TIMEOUT, EVENT_RESUMED = int(Event.TIMEOUT), int(Event.RESUMED)
 TIMER_SECONDS_MAX = 100 * 366 * 86400.0  # a century: what is due later is a mistake, and would overflow in nanoseconds
+EVENT_PIECE, EVENT_BAD = int(Event.READABLE), int(Event.ERROR)
+_REASONS = {
+    408: "the content comes too slowly",
+    413: "the content is longer than max_body_bytes",
+    431: "the trailers are longer than max_header_bytes",
+}
 EVENTS = tuple(Event(bits) for bits in range(64))  # making one costs more than a small request does
 _INTERESTS = (int(Interest.READABLE), int(Interest.WRITABLE), int(Interest.READABLE | Interest.WRITABLE))
 
@@ -63,7 +73,11 @@ class Parked:
 
     def __cinit__(self) -> None:
         self.connection = cython.NULL
+        self.piece = cython.NULL
         self.is_open = True
+
+    def __dealloc__(self) -> None:
+        Py_XDECREF(self.piece)
 
     @property
     def is_active(self) -> bool:
@@ -259,6 +273,43 @@ class Loop(State):
         parked = self.park()
         parked.drained = (continuation, payload)
         self.calling.wants_drained = True
+
+    def go_on_with_content(self, request: Request, continuation: object, on_disconnect: object) -> None:
+        """Request.on_body."""
+        parked: Parked
+        self.check_open()
+        if self.calling is cython.NULL:
+            raise RuntimeError("on_body in a coroutine: use request.stream() instead")
+        parked = self.park()
+        if request is not (self.request if parked.request is None else parked.request):
+            raise RuntimeError("on_body of another request than the one that is being handled")
+        parked.body = (continuation, None)
+        if on_disconnect is not None:
+            parked.on_disconnect = on_disconnect
+
+    def next_piece(self, request: Request) -> object:
+        """Request.stream and Request.read, of content that is still to come."""
+        parked: Parked
+        future: object
+        if self.runner is None:
+            raise RuntimeError("stream: this server's handler is no `async def`; use on_body")
+        if request.parked is not cython.NULL:
+            parked = cython.cast(Parked, request.parked)
+            if not parked.is_active:
+                raise _gone()
+        elif self.calling is not cython.NULL and request is self.request:
+            parked = self.park()
+        else:
+            raise RuntimeError("stream: this request is not being handled")
+        if parked.body is not None and not (parked.body[1] is not None and parked.body[1].done()):
+            raise RuntimeError("stream: somebody else waits for a piece of this content")
+        if request.parked is not cython.NULL and has_piece(parked.connection.intake):
+            return Given(self.take_piece(parked))
+        future = self.runner.new_future()
+        parked.body = (None, future)
+        if request.parked is not cython.NULL:
+            self.ask_content(parked)  # else once the handler has been left: what it appended goes first
+        return future
 
     def count_unsent_of(self, response: Response) -> int:
         """Response.unsent."""
@@ -470,6 +521,8 @@ class Loop(State):
         self.stream_count -= parked.response.has_begun
         parked.request.leave()
         parked.drained = None
+        body = parked.body
+        parked.body = None
         for watch in list(parked.watches):
             watch.cancel()
             if watch.on_disconnect is not None:
@@ -492,6 +545,8 @@ class Loop(State):
             self.orphan_count += 1
         else:
             parked.task.cancel()
+        if body is not None and body[1] is not None and not body[1].done():
+            body[1].set_exception(_gone())
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -527,7 +582,10 @@ class Loop(State):
                 self.tell_protocol(cython.address(notice))
             elif notice.connection.channel.generation == notice.generation:
                 if notice.connection.parked is not cython.NULL:
-                    self.go_on_drained(cython.cast(Parked, notice.connection.parked))
+                    if notice.kind == NOTICE_CONTENT:
+                        self.go_on_content(cython.cast(Parked, notice.connection.parked))
+                    else:
+                        self.go_on_drained(cython.cast(Parked, notice.connection.parked))
         self.notice_count -= count
         for index in range(self.notice_count):
             self.notices[index] = self.notices[count + index]
@@ -562,6 +620,110 @@ class Loop(State):
         if not payload.done():
             payload.set_result(None)
         return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def go_on_content(self, parked: Parked) -> cython.int:
+        """A piece of the content is there, or its end, or what is wrong with it: hand it to whoever waits."""
+        connection: cython.pointer[Connection] = parked.connection
+        body: object = parked.body
+        if body is None:
+            return 0  # it stays for the one who asks next
+        if parked.request.framed.is_partial and not has_piece(connection.intake):
+            if connection.is_ended:
+                self.close(connection)  # what is missing will never come
+            return 0
+        parked.body = None
+        continuation, future = body
+        if future is not None and future.done():
+            return 0  # whoever waited was cancelled
+        try:
+            piece = self.take_piece(parked)
+        except BodyError as error:
+            if continuation is not None:
+                return self.go_on(parked, continuation, error, EVENT_BAD)
+            future.set_exception(error)
+            return 0
+        if continuation is not None:
+            return self.go_on(parked, continuation, piece, EVENT_PIECE)
+        future.set_result(piece)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def ask_content(self, parked: Parked) -> cython.int:
+        """Somebody waits for a piece of the content: receive it, if it is not there."""
+        connection: cython.pointer[Connection] = parked.connection
+        intake: cython.pointer[Intake] = connection.intake
+        start: cython.Py_ssize_t = self.resumed.length
+        size: cython.Py_ssize_t
+        if not parked.is_active:
+            return 0  # cut off in its own call
+        if not parked.request.framed.is_partial:
+            self.notify(NOTICE_CONTENT, connection)
+            return 0
+        if intake.is_wanted:
+            return 0
+        if intake.expects_continue:
+            intake.expects_continue = False
+            if not parked.response.has_begun:  # else the client has its answer to that question
+                if not append_interim_continue(self.resumed):
+                    raise MemoryError
+                self.push_written(connection, start)
+                self.counts.responses[1] += 1
+        if has_piece(intake) or connection.is_ended:
+            self.notify(NOTICE_CONTENT, connection)
+            return 0
+        size = next_size(intake)
+        piece: bytes = PyBytes_FromStringAndSize(cython.NULL, size)
+        Py_INCREF(piece)
+        Py_XDECREF(parked.piece)
+        parked.piece = cython.cast(cython.pointer[PyObject], piece)
+        intake.piece = cython.cast(cython.p_uchar, PyBytes_AS_STRING(piece))
+        intake.is_wanted = True
+        connection.channel.target = intake.piece
+        connection.channel.target_room = size
+        if count_unsent(connection) == 0:
+            receive_content(self, connection)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def keep_first(self, parked: Parked) -> cython.int:
+        """The content that came along with the head is the first piece. A request that waits keeps the head alone: it
+        should not hold on to 64 KiB that others stood in.
+        """
+        framed: cython.pointer[Framed] = cython.address(parked.request.framed)
+        intake: cython.pointer[Intake] = parked.connection.intake
+        intake.filled = framed.content_end - framed.content_start
+        if intake.filled > 0:
+            piece: bytes = parked.request.copy(framed.content_start, framed.content_end)
+            Py_INCREF(piece)
+            parked.piece = cython.cast(cython.pointer[PyObject], piece)
+            framed.content_end = framed.content_start
+        return 0
+
+    @cython.cfunc
+    def take_piece(self, parked: Parked) -> bytes:
+        """What there is for whoever asks: a piece, `b""` at the end. Raises BodyError where the content is refused."""
+        intake: cython.pointer[Intake] = parked.connection.intake
+        raw: cython.pointer[PyObject] = parked.piece
+        filled: cython.Py_ssize_t
+        if not parked.request.framed.is_partial:
+            return parked.request.take_whole()
+        if intake.status:
+            raise BodyError(intake.status, _REASONS.get(intake.status, "the content is malformed"))
+        filled = intake.filled
+        if filled == 0:
+            return b""
+        intake.filled = 0
+        parked.piece = cython.NULL
+        grow_or_shrink(intake, filled)
+        if filled < PyBytes_GET_SIZE(cython.cast(object, raw)):
+            _PyBytes_Resize(cython.address(raw), filled)
+        piece: bytes = cython.cast(bytes, raw)
+        Py_XDECREF(raw)
+        return piece
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -631,6 +793,10 @@ class Loop(State):
             log.error("%r: %s", subject, what, exc_info=error)
         except Exception:
             return  # a logging handler of the user's that fails must not end the worker
+
+
+def _gone() -> BodyError:
+    return BodyError(400, "the client went away before its content was whole")
 
 
 class _Return:

@@ -48,6 +48,7 @@ ctypedef struct Burst:
 # Something that phase 1 or 3 has noted about a connection, for phase 2 to act on.
 cdef enum Kind:
     NOTICE_DRAINED   # the client has taken most of what was written
+    NOTICE_CONTENT   # a piece of the content has come, or why none will
     NOTICE_TAKEN     # a protocol has taken the connection over
     NOTICE_RECEIVED  # it received slab[start:start + length], which stays until this tick ends
     NOTICE_ENDED     # its client sends nothing more
@@ -119,6 +120,7 @@ cdef class State:
     cdef long long cut_ms
     cdef bint has_stopped_accepting
     cdef bint is_timed
+    cdef bint is_streaming       # handlers run as soon as the head is in
     cdef bint has_notice
     cdef bint must_log_starved
     cdef long long starved_log_ms
@@ -133,6 +135,7 @@ cdef class State:
     cdef void hasten_end(self, Connection *connection) noexcept nogil
     cdef bint lingers_on(self, Connection *connection) noexcept nogil
     cdef void await_arrival(self, Connection *connection) noexcept nogil
+    cdef void await_content(self, Connection *connection) noexcept nogil
     cdef void await_drained(self, Connection *connection) noexcept nogil
     cdef bint drains_on(self, Connection *connection) noexcept nogil
     cdef void reached(self, int limit) noexcept nogil

@@ -18,6 +18,7 @@ from cython.cimports.vanilla.engine.connections import (
     IDLE,
     IN_HEAD,
     LINGER,
+    Intake,
     count_unsent,
 )
 from cython.cimports.vanilla.net.posix import CLOCK_MONOTONIC, c_assert, clock_gettime, timespec
@@ -187,6 +188,8 @@ class State:
             or connection.parked is not cython.NULL
             or connection.takeover is not cython.NULL
         )
+        if connection.intake is not cython.NULL:
+            is_busy |= connection.intake.is_dropped
         if is_busy != connection.is_busy:
             connection.is_busy = is_busy
             self.counts.in_flight += 1 if is_busy else -1
@@ -327,6 +330,24 @@ class State:
             )
         elif connection.deadline != CONTENT:
             self.set_deadline(connection, CONTENT, self.now_ms + bounds.read_ms if bounds.read_ms else 0)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def await_content(self, connection: cython.pointer[Connection]) -> cython.void:
+        """Content that is taken piece by piece has the time that any has, or a rate to keep. It counts while somebody
+        waits for a piece.
+        """
+        bounds: cython.pointer[Bounds] = cython.address(self.bounds[connection.listener])
+        intake: cython.pointer[Intake] = connection.intake
+        if bounds.receive_rate:
+            self.set_deadline(
+                connection,
+                CONTENT_RATE,
+                intake.began_ms + bounds.rate_grace_ms + intake.moved * 1000 // bounds.receive_rate,
+            )
+        else:
+            self.set_deadline(connection, CONTENT, intake.began_ms + bounds.read_ms if bounds.read_ms else 0)
 
     @cython.cfunc
     @cython.nogil

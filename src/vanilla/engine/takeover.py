@@ -217,6 +217,8 @@ class Takeovers(Loop):
             raise ValueError(
                 "takeover: the client asked for no other protocol: neither by CONNECT nor by `Connection: upgrade`"
             )
+        if request.framed.is_partial:
+            raise ValueError("takeover: the content of this request is streamed; its connection stays with HTTP")
         takeover = Takeover()
         takeover.loop = self
         takeover.worker = self.worker

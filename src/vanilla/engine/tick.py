@@ -35,12 +35,12 @@ from cython.cimports.vanilla.engine.answers import (
     finish_burst,
     flush,
     flush_written,
-    go_on_listed,
     on_writable,
     send_burst,
 )
-from cython.cimports.vanilla.engine.arrivals import on_due, on_received
+from cython.cimports.vanilla.engine.arrivals import go_on_listed, on_due, on_received
 from cython.cimports.vanilla.engine.connections import FIRST_BYTE, IDLE, Waiting, count_unsent, new_waiting
+from cython.cimports.vanilla.engine.contents import keep_pieces_warm
 from cython.cimports.vanilla.engine.handling import FLUSH_AFTER_NS, FLUSH_BYTES
 from cython.cimports.vanilla.engine.loop import ACQUIRE, atomic_load
 from cython.cimports.vanilla.engine.state import connection_of, read_clock_ns
@@ -65,6 +65,7 @@ class Engine(Handling):
         listeners: (descriptor, limits, most connections or 0) each; listening and non-blocking. The engine owns them.
         backend: the event mechanism's name, as choose_backend gives it.
         check_responses: whether what a handler appended is checked to be one whole response.
+        is_streaming: whether the handler is called as soon as a head is in, with its content still to come.
         on_timing: called with a RequestTiming once the kernel has taken the last byte of an answer.
         is_async: whether the handler may return coroutines: an asyncio loop is made for them.
         ignores_disconnect: whether these go on when their client is gone.
@@ -81,6 +82,7 @@ class Engine(Handling):
         *,
         backend: str = "epoll",
         check_responses: bool = False,
+        is_streaming: bool = False,
         on_timing: object = None,
         is_async: bool = False,
         ignores_disconnect: bool = False,
@@ -97,10 +99,13 @@ class Engine(Handling):
         worker.loop = self
         self.counts = cython.address(worker.counts)
         self.checks_responses = check_responses
+        self.is_streaming = is_streaming
+        if is_streaming:
+            keep_pieces_warm()
         self.on_timing = on_timing
         self.is_timed = on_timing is not None
         self.timings = []
-        self.request = Request.__new__(Request)
+        self.request = self.new_request()
         self.response = self.new_response()
         self.backend = Epoll(self.pool)
         self.allowances = self.backend.allowances
@@ -270,7 +275,8 @@ class Engine(Handling):
         if self.offloads is not None:
             self.offloads.close()
         self.worker.loop = EndedLoop()
-        self.response.loop = None  # nor keep each other: the backend's descriptors close with the engine
+        # None of them keeps the engine: the backend's descriptors close with it.
+        self.request.loop = self.response.loop = None
         self.runner = None
         self.counts.handler_since_ns = 0
 

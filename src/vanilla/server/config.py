@@ -147,6 +147,11 @@ class ServerConfig:
             connection_shares(listener.address, self.limits_of(listener).max_connections, self.workers)
 
     @property
+    def is_streaming(self) -> bool:
+        """Whether the handler was marked `vanilla.streaming`, and runs before the content is there."""
+        return bool(getattr(self.handler, "streams_requests", False))
+
+    @property
     def is_async(self) -> bool:
         """Whether the handler may return coroutines, so that workers need an asyncio loop."""
         call = getattr(self.handler, "__call__", None)  # noqa: B004  # of an object that is called

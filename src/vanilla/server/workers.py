@@ -120,6 +120,7 @@ class WorkerThread:
                 listeners,
                 backend=self._backend,
                 check_responses=config.check_responses,
+                is_streaming=config.is_streaming,
                 on_timing=config.on_timing,
                 is_async=config.is_async,
                 ignores_disconnect=config.on_disconnect == "ignore",
