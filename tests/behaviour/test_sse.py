@@ -244,14 +244,9 @@ def test_a_head_request_is_answered_with_the_head_alone(configure) -> None:
     assert rest == b""
 
 
-OVERTAKEN = pytest.mark.xfail(
-    strict=True, reason="write_each sends at once what is to follow a coroutine's unsent head"
-)
-
-
 @pytest.mark.parametrize(
     ("before", "after"),
-    [(0, 0), (1, 0), (3, 0), pytest.param(0, 3, marks=OVERTAKEN), pytest.param(3, 3, marks=OVERTAKEN)],
+    [(0, 0), (1, 0), (3, 0), (0, 3), (3, 3)],
 )
 def test_a_coroutine_subscribes_whether_it_waits_or_not(configure, connect, before, after) -> None:
     channel = Channel(retry=10)

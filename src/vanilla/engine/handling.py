@@ -516,6 +516,7 @@ class Handling(Takeovers):
                 response = parked.response
                 if (
                     response is None
+                    or response.is_open
                     or connection.written_count > 0
                     or parked.parked_tick == self.counts.ticks
                     or (response.coding != CHUNKED and response.coding != UNTIL_CLOSE)
