@@ -1,7 +1,7 @@
 """The types of contract.py, which is compiled; what each name means stands there."""
 
 from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Iterable, Mapping
-from typing import Any, Final, TypeAlias, final
+from typing import Any, Final, Protocol, TypeAlias, final
 
 from vanilla.counters import Counters, Credentials
 from vanilla.handles import Parked, Timer, Watch
@@ -13,6 +13,9 @@ _Text: TypeAlias = str | bytes
 
 _Fields: TypeAlias = Mapping[str, _Text] | Mapping[bytes, _Text] | Iterable[tuple[_Text, _Text]]
 _Continuation: TypeAlias = Callable[[Request, Response, Worker, Any, Event], Step | None]
+
+class _HasFileno(Protocol):
+    def fileno(self) -> int: ...
 
 LIMIT_NAMES: Final[tuple[str, ...]]
 
@@ -54,6 +57,7 @@ class Response:
     def __len__(self) -> int: ...
     def __bytes__(self) -> bytes: ...
     def write(self, data: _Buffer) -> None: ...
+    def send_file(self, file: int | _HasFileno, offset: int = 0, count: int | None = None) -> None: ...
     def clear(self) -> None: ...
     def reply(
         self,
