@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vanilla.contract import Draining, Request, Response, Worker
 from vanilla.counters import Counters, Credentials, RequestTiming
-from vanilla.errors import BindError, ConfigError
+from vanilla.errors import BindError, ConfigError, OverloadError, RefusedError
 from vanilla.handles import Parked, Timer, Watch
 from vanilla.limits import Limits
 from vanilla.net.listen import Listener
@@ -22,7 +22,9 @@ __all__ = [
     "Interest",
     "Limits",
     "Listener",
+    "OverloadError",
     "Parked",
+    "RefusedError",
     "Request",
     "RequestTiming",
     "Response",

@@ -234,7 +234,7 @@ class ResponseBuffer:
     @cython.nogil
     @cython.exceptval(check=False)
     def append_file(self, fd: cython.int, offset: cython.longlong, count: cython.longlong) -> cython.int:
-        """Put `count` bytes of a file behind what is there, by a descriptor of our own; 0, or -errno and nothing done."""
+        """Put `count` bytes of a file behind what is there, by a descriptor of our own; 0, or -errno."""
         part: cython.pointer[FilePart]
         own: cython.int
         if not self.reserve(1) or not self.reserve_files(1):

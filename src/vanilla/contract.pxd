@@ -50,12 +50,17 @@ cdef enum:
     UNTIL_CLOSE
     BODYLESS
 
+cdef enum:
+    CANCEL = 1
+    IGNORE = 2
+
 cdef class Request:
     cdef Framed framed
     cdef PeerAddress peer_address
     cdef bint has_claim
     cdef bint is_read
     cdef bint has_left
+    cdef int after_disconnect    # 0: what the server does by default
     cdef readonly int client_fd
     cdef object _method
     cdef object _target
@@ -106,7 +111,6 @@ cdef class Worker:
     cdef readonly int index
     cdef bint is_draining
     cdef object loop
-    cdef object _draining
     cdef Counts counts
 
 cdef class Draining:

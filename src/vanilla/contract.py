@@ -280,6 +280,22 @@ class Request:
         return self.has_left
 
     @property
+    def on_disconnect(self) -> str | None:
+        """What becomes of the coroutine that answers this request when its client goes away: `"cancel"` cancels it at
+        its next await, `"ignore"` lets it come to its end, unheard. None, as at first, is what `ServerConfig` says.
+
+        Raises (when set): ValueError for anything else.
+        """
+        return (None, "cancel", "ignore")[self.after_disconnect]
+
+    @on_disconnect.setter
+    def on_disconnect(self, value: str | None) -> None:
+        if value not in (None, "cancel", "ignore"):
+            raise ValueError(f"on_disconnect={value!r}: give 'cancel', 'ignore', or None for what the server does")
+        self.is_read = True
+        self.after_disconnect = IGNORE if value == "ignore" else CANCEL if value == "cancel" else 0
+
+    @property
     def tls(self) -> None:
         """What TLS agreed on; None on a plain connection."""
         return None
@@ -319,6 +335,7 @@ class Request:
     def forget(self) -> cython.void:
         """Drop what was made of the last request: the engine reuses an object that its handler did not keep."""
         self.is_read = False
+        self.after_disconnect = 0
         self._method = self._target = self._path = self._query = self._body = None
 
     @cython.cfunc
@@ -924,12 +941,9 @@ class Worker:
 
         Awaited, it lets a coroutine that streams wait for the moment to end its stream: see `Draining`.
         """
-        draining: Draining
-        if self._draining is None:
-            draining = Draining.__new__(Draining)
-            draining.worker = self
-            self._draining = draining
-        return self._draining
+        draining: Draining = Draining.__new__(Draining)
+        draining.worker = self
+        return draining
 
     def on_drain(self, function: object, *args: object) -> None:
         """Have `function(*args)` called once on this thread when a shutdown has come to the streams that are open:
@@ -1028,6 +1042,40 @@ class Worker:
         if not math.isfinite(when):
             raise ValueError(f"when {when!r}: give a time on the clock of time.monotonic()")
         return self._reach_loop().call_at_ns(math.ceil(when * 1e9), function, args)
+
+    def readable(self, fd: int) -> object:
+        """`await worker.readable(fd)`: wait, in an `async def` handler, until a descriptor can be read.
+
+        Returns: the `Event` bits that ended the wait, when awaited; `HANGUP` and `ERROR` end it too.
+        Raises: as `watch_fd`; RuntimeError where the server's handler is no `async def`.
+        """
+        return self._reach_loop().wait_fd(fd, 1)
+
+    def writable(self, fd: int) -> object:
+        """`await worker.writable(fd)`: likewise, until it can be written."""
+        return self._reach_loop().wait_fd(fd, 2)
+
+    def sleep(self, seconds: float) -> object:
+        """`await worker.sleep(seconds)`: `asyncio.sleep` on the worker's own timers, cheaper where many sleep.
+
+        Raises: as `call_later`, when awaited; RuntimeError where the server's handler is no `async def`.
+        """
+        return self._reach_loop().sleep(seconds)
+
+    def offload(self, function: object, *args: object, then: object = None) -> object:
+        """Have blocking work done on another thread: `function(*args)`, in a copy of the present context.
+
+        In an `async def` handler await it: `await worker.offload(fn, *args)` is what it returns, or raises. A plain
+        handler gives a continuation and returns `Step.SUSPEND`: then `then(request, response, worker, future,
+        Event.RESUMED)` is called, and `future.result()` returns or raises what the function did.
+
+        Each worker has `ServerConfig.offload_threads` threads, started when needed, and room for `offload_queue` calls
+        that wait. A client that goes away does not stop a call that runs; `request.disconnected` tells it.
+
+        Raises: OverloadError if the queue is full: let through, it answers 503.
+        Source: concurrent.futures.
+        """
+        return self._reach_loop().offload(function, args, then)
 
     def post(self, function: object, *args: object) -> None:
         """Have `function(*args)` called on this worker's thread in its next tick. Any thread; in the order posted.

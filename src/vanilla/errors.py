@@ -13,5 +13,11 @@ class RefusedError(Exception):
     status = 500
 
 
+class OverloadError(RefusedError):
+    """There is more work than the server takes on at a time; answered 503 unless the handler answers itself."""
+
+    status = 503
+
+
 class BindError(OSError):
     """An address cannot be listened on: taken, not ours, or not permitted. `errno` is the kernel's reason."""

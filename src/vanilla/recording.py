@@ -9,9 +9,12 @@ assert watch.continuation(request, response, worker, watch.payload, Event.READAB
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
+
+from vanilla.steps import Event
 
 
 @dataclasses.dataclass(slots=True)
@@ -84,6 +87,7 @@ class RecordingLoop:
         self.timers: list[RecordedTimer] = []
         self.parked: list[RecordedPark] = []
         self.posted: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
+        self.offloaded: list[tuple[Callable[..., Any], tuple[Any, ...], Callable[..., Any]]] = []
         self.on_drain_calls: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
 
     def watch_fd(self, *arguments: Any) -> RecordedWatch:
@@ -120,9 +124,42 @@ class RecordingLoop:
     async def wait_drained(self) -> None:
         """`await worker.draining`: a worker made by hand shuts down at once."""
 
+    def sleep(self, seconds: float) -> Awaitable[None]:
+        """Worker.sleep: a test that awaits it runs asyncio, which sleeps."""
+        return _asyncio().sleep(seconds)  # type: ignore[no-any-return]
+
+    async def wait_fd(self, fd: int, interest: int) -> Event:
+        """Worker.readable and Worker.writable, likewise."""
+        loop = _asyncio().get_running_loop()
+        future = loop.create_future()
+        add, remove = (loop.add_reader, loop.remove_reader) if interest == 1 else (loop.add_writer, loop.remove_writer)
+        add(fd, lambda: future.done() or future.set_result(Event(interest)))
+        try:
+            return await future  # type: ignore[no-any-return]
+        finally:
+            remove(fd)
+
+    def offload(
+        self, function: Callable[..., Any], arguments: tuple[Any, ...], continuation: Callable[..., Any] | None
+    ) -> Awaitable[Any] | None:
+        """Worker.offload: called here and now if it is awaited, else noted."""
+        if continuation is None:
+            return _called(function, arguments)
+        self.offloaded.append((function, arguments, continuation))
+        return None
+
     def post(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
         """Worker.post."""
         self.posted.append((function, arguments))
+
+
+def _asyncio() -> Any:
+    """asyncio, for tests that await; whoever does not need not import it."""
+    return importlib.import_module("asyncio")
+
+
+async def _called(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    return function(*arguments)
 
 
 class EndedLoop:

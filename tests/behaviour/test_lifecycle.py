@@ -147,7 +147,7 @@ def test_a_drain_delay_serves_everything_and_says_close(configure, echo) -> None
     drainings = []
 
     def handle(request, response, worker):
-        drainings.append(worker.draining)
+        drainings.append(bool(worker.draining))
         echo(request, response, worker)
 
     with Session(configure(handle, drain_delay=1000.0)) as session:

@@ -1,5 +1,6 @@
 """Files by sendfile(2): whole and in order with what else is queued, fair to others, and no descriptor left behind."""
 
+import asyncio
 import contextlib
 import os
 import pathlib
@@ -472,3 +473,52 @@ def test_a_client_that_shuts_its_writing_side_gets_its_file(configure, serve) ->
     rounds = [Round(send=[get("")], until=sent, half_close=True), Round(until=eof)]
     results = drive(configure(serve), [Script(rounds=rounds, receive_buffer=4096)])
     assert results[0].bodies == [PATTERN]
+
+
+@pytest.mark.parametrize("flushes", [False, True])
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_coroutine_sends_files_before_and_after_it_waits(configure, path, flushes: bool, waits: bool) -> None:
+    async def handle(request, response, worker):
+        response.start(200)
+        with path.open("rb") as file:
+            for n in range(5):
+                response.write(b"<%d" % n)
+                response.send_file(file, n * 1_000_000, 1_000_000)
+                if waits:
+                    await asyncio.sleep(0)
+                if flushes:
+                    await response.flush()
+
+    expected = b"".join(b"<%d" % n + PATTERN[n * 1_000_000 : (n + 1) * 1_000_000] for n in range(5))
+    scripts = [ask(get("") * 3, frames(3)), Script(rounds=[Round(send=get(""))] * 2, receive_buffer=4096)]
+    results = drive(configure(handle), scripts * 2)
+    assert [result.bodies for result in results] == [[expected] * 3, [expected] * 2] * 2
+    assert count_held(path) == 0
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_coroutine_that_raises_behind_a_file_leaves_no_descriptor(configure, serve, path, caplog, waits) -> None:
+    async def handle(request, response, worker):
+        serve(request, response, worker)
+        if waits:
+            await asyncio.sleep(0)
+        serve(request, response, worker)
+        raise LookupError("behind the file")
+
+    results = drive(configure(handle), [ask(get("0-100000"), eof)] * 3)
+    assert [result.statuses for result in results] == [[500]] * 3
+    assert count_held(path) == 0
+
+
+def test_a_coroutine_whose_client_goes_away_leaves_no_descriptor(configure, path) -> None:
+    async def handle(request, response, worker):
+        response.start(200)
+        with path.open("rb") as file:
+            while True:
+                response.send_file(file)
+                await response.flush()
+
+    with Session(configure(handle)) as session:
+        group = session.fire([Script(rounds=[Round(send=get(""), until=headers_seen)], receive_buffer=4096)] * 3)
+        session.close(group, reset=True)
+        session.await_counters(lambda counters: (counters.open, count_held(path)) == (0, 0))

@@ -34,6 +34,12 @@ class AsyncCallable:
         pass
 
 
+class MayBeAsync:
+    is_async = True
+
+    def __call__(self, request: object, response: object, worker: object) -> None: ...
+
+
 async def async_generator(request: object, response: object, worker: object) -> Any:
     yield
 
@@ -57,14 +63,30 @@ def test_whatever_takes_three_arguments_is_a_handler(handler: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("handler", "is_async"),
+    [
+        pytest.param(handle, False, id="plain"),
+        pytest.param(async_handle, True, id="async"),
+        pytest.param(functools.partial(async_handle), True, id="partial_of_async"),
+        pytest.param(AsyncCallable(), True, id="object_with_async_call"),
+        pytest.param(MayBeAsync(), True, id="object_that_says_so"),
+    ],
+)
+def test_a_handler_that_may_return_coroutines_is_told_by_its_kind(handler: Any, is_async: bool) -> None:
+    assert ServerConfig(handler).is_async is is_async
+
+
+def test_the_hooks_of_a_worker_may_wait_beside_an_async_handler() -> None:
+    hooks: dict[str, Any] = dict.fromkeys(("make_state", "on_worker_start", "on_worker_stop"), async_handle)
+    assert ServerConfig(async_handle, **hooks).is_async
+
+
+@pytest.mark.parametrize(
     ("handler", "message"),
     [
         pytest.param(None, "handler=None: cannot be called", id="none"),
-        pytest.param(async_handle, "async def handlers are not supported in this version", id="async"),
-        pytest.param(functools.partial(async_handle), "async def handlers", id="partial_of_async"),
-        pytest.param(AsyncCallable(), "async def handlers", id="object_with_async_call"),
-        pytest.param(async_generator, "async def handlers", id="async_generator"),
-        pytest.param(generator, "append to `response` instead of yielding", id="generator"),
+        pytest.param(async_generator, "an asynchronous generator; give response.stream() one", id="async_generator"),
+        pytest.param(generator, "append to `response`, or give response.stream() a generator", id="generator"),
         pytest.param(lambda request: None, "it is called with (request, response, worker)", id="one_argument"),
         pytest.param(lambda *, a: None, "it is called with (request, response, worker)", id="keyword_argument"),
     ],
@@ -92,7 +114,7 @@ def test_what_cannot_handle_a_request_is_refused(handler: Any, message: str) -> 
         pytest.param({"pin": 1}, "pin=1: give True or False", id="pin_number"),
         pytest.param({"check_responses": "yes"}, "check_responses='yes'", id="check_text"),
         pytest.param({"make_state": {}}, "make_state={}: cannot be called", id="state_instead_of_its_maker"),
-        pytest.param({"on_worker_start": async_handle}, "async def hooks are not supported", id="async_hook"),
+        pytest.param({"on_worker_start": async_handle}, "has no asyncio loop here", id="async_hook"),
         pytest.param({"after_server_start": 1}, "after_server_start=1", id="hook_number"),
         pytest.param({"on_timing": 1}, "on_timing=1", id="timing_number"),
         pytest.param({"listeners": ["a:80"]}, "listeners: 'a:80' is not a Listener", id="listener_text"),

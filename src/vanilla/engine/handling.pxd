@@ -5,6 +5,7 @@ from vanilla.engine.loop cimport Loop, Parked
 from vanilla.engine.state cimport Burst
 
 cdef extern from "Python.h":
+    bint PyCoro_CheckExact(object value)
     Py_ssize_t count_references "Py_REFCNT"(void *object)
 
 cdef long long FLUSH_AFTER_NS
@@ -39,7 +40,8 @@ cdef class Handling(Loop):
     cdef bint send_more(self, Parked parked, Py_ssize_t start) except -1
     cdef int conclude(self, Parked parked, Py_ssize_t start, int status, object result) except -1
     cdef bint is_whole(self, Parked parked, object result) except -1
-    cdef int suspend_coroutine(self, Parked parked, Py_ssize_t start) except -1
+    cdef object run_coroutine(self, object result)
+    cdef int suspend_coroutine(self, Py_ssize_t start) except -1
     cdef int flush_resumed(self) except -1
     cdef bint is_full(self, ResponseBuffer answers) noexcept nogil
     cdef void report_cut(self) noexcept

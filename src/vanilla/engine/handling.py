@@ -70,7 +70,7 @@ class Handling(Loop):
         try:
             result = self.handler(self.request, self.response, self.worker)
             if result is not None and self.runner is not None:
-                result = self.runner(result)
+                result = self.run_coroutine(result)
             if self.response.source is not None and result is not _SUSPEND:
                 result = self.begin_source(self.request, self.response, result)
         except BaseException as error:
@@ -101,6 +101,7 @@ class Handling(Loop):
         elif self.request.is_read:
             self.request.forget()
         if count_references(cython.cast(cython.p_void, self.response)) > 1:
+            self.response.loop = None  # whoever kept it must not keep the engine and its descriptors
             self.response = self.new_response()
         return not closes
 
@@ -175,7 +176,7 @@ class Handling(Loop):
             return self.pull(request, response, self.worker, None, None)
         if self.runner is None:
             raise TypeError("stream: an asynchronous iterable needs an `async def` handler, and an event loop with it")
-        return self.runner(self.runner.pull(response))
+        return self.run_coroutine(self.runner.pull(response))
 
     def pull(self, request: Request, response: Response, worker: object, payload: object, event: object) -> object:
         """A continuation: append the next pieces of what `Response.stream` was given, as many as there is room for."""
@@ -244,7 +245,7 @@ class Handling(Loop):
         if not self.waits(parked):
             return False
         if parked.task is not None:
-            self.suspend_coroutine(parked, start)
+            self.suspend_coroutine(start)
         elif self.buffer.length > start and not self.begin(self.request, self.response, self.buffer, start):
             return False
         if rest > 0 or burst.trailing:
@@ -404,7 +405,7 @@ class Handling(Loop):
                 connection.lingers |= framed.lingers or status < 0
                 self.drop_waiting(connection)
         response.is_open = False
-        response.parked = None
+        response.parked = response.loop = None
         if self.is_timed:
             if self.resumed.length > start:
                 connection.taken_ns = 0  # else the last byte has been taken already, and that time stands
@@ -512,15 +513,43 @@ class Handling(Loop):
 
     # What coroutines need.
 
-    def park_task(self, task: object) -> None:
-        """The coroutine that answers the present request has to wait: `task` goes on with it."""
-        parked: Parked = self.park()
+    @cython.cfunc
+    def run_coroutine(self, result: object) -> object:
+        """Run the first step of a coroutine that a handler returned; anything else is the handler's step.
+
+        What the coroutine returned if that was its last step, and what it raised; else Step.SUSPEND.
+        """
+        parked: Parked
+        response: Response
+        if not PyCoro_CheckExact(result) and not self.runner.is_coroutine(result):
+            return result
+        task: object = self.runner.start(result)
+        if task.done():
+            return task.result()
+        parked = self.park()
+        response = self.response if parked.response is None else parked.response
         parked.task = task
-        self.response.parked = parked
+        response.parked = parked
+        self.runner.take_over(task, response)
+        return _SUSPEND
+
+    def replace_task(self, response: Response, task: object) -> None:
+        """Another coroutine goes on with what one that is over has left to do."""
+        parked: Parked = response.parked
+        parked.task = task
+
+    def take_source(self, response: Response) -> object:
+        """What `Response.stream` was given, once; None if nothing was, or the answer has no content."""
+        source: object = response.source
+        if source is None or response.coding != BODYLESS:
+            response.source = None
+            return source
+        self.drop_source(response)
+        return None
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def suspend_coroutine(self, parked: Parked, start: cython.Py_ssize_t) -> cython.int:
+    def suspend_coroutine(self, start: cython.Py_ssize_t) -> cython.int:
         """What a coroutine has appended and not flushed waits in a buffer of its own: it may still fail."""
         response: Response = self.response
         own: ResponseBuffer = new_own_buffer()
@@ -547,23 +576,24 @@ class Handling(Loop):
                 if not self.begin(self.request, response, self.buffer, response.begin):
                     raise RuntimeError("flush: what was appended is no head of a response")
             parked = self.park()
-            length = 0
+            parked.connection.wants_drained = True
         else:
             length = response.buffer.count_bytes(0)
             if not response.buffer.move_to(self.resumed, 0):
                 raise MemoryError
             response.buffer.drop()
+            parked.connection.wants_drained = True  # before anything is sent: it may be taken at once
             if not self.send_more(parked, start):
                 self.resumed.truncate(start)
                 raise RuntimeError("flush: what was appended is no head of a response")
             response.informed = 0
-            if count_unsent(parked.connection) == 0 and length < FLUSH_FREE_BYTES:
-                if parked.flushed_tick != self.counts.ticks:
+            if parked.flushed_tick != self.counts.ticks and length < FLUSH_FREE_BYTES:
+                if count_unsent(parked.connection) == 0:
                     parked.flushed_tick = self.counts.ticks
+                    parked.connection.wants_drained = False
                     return READY
         future = self.runner.new_future()
         parked.drained = (None, future)
-        parked.connection.wants_drained = True
         return future
 
     def conclude_coroutine(self, response: Response, result: object, error: object) -> None:
@@ -575,7 +605,7 @@ class Handling(Loop):
         parked.task = None
         if not parked.is_active:
             response.is_open = False
-            response.parked = None
+            response.parked = response.loop = None
             own.drop()
             self.orphan_count -= parked.is_orphan
             return
@@ -622,7 +652,7 @@ class Handling(Loop):
         try:
             whose.peer_address = self.cut_peer
             log.warning(
-                "send_file: %s: %s, %d bytes before the end of an answer; closed the connection of %s (%d more like it)",
+                "send_file: %s: %s, %d bytes before the end of an answer; closed the connection of %s (and %d more)",
                 os.readlink(f"/proc/self/fd/{self.cut_fd}"),
                 os.strerror(self.cut_errno) if self.cut_errno else "the file became shorter while it was sent",
                 self.cut_bytes,

@@ -71,7 +71,10 @@ cdef class Loop(State):
     cdef object resumptions
     cdef int has_mail
     cdef bint is_shut
-    cdef object runner           # of coroutines; None where handlers are plain functions
+    cdef readonly object runner  # of coroutines; None where handlers are plain functions
+    cdef object offloads
+    cdef object make_offloads
+    cdef bint ignores_disconnect
     cdef int orphan_count        # coroutines that go on although their clients are gone
     cdef list drain_calls
     cdef bint has_told_streams

@@ -13,7 +13,7 @@ import os
 
 import cython
 from cython.cimports.libc.stdlib import abort
-from cython.cimports.vanilla.contract import LIMIT_SUSPEND
+from cython.cimports.vanilla.contract import IGNORE, LIMIT_SUSPEND
 from cython.cimports.vanilla.engine.connections import count_unsent
 from cython.cimports.vanilla.engine.state import Notice, read_clock_ns
 from cython.cimports.vanilla.net.posix import EBADF, EPERM
@@ -270,9 +270,52 @@ class Loop(State):
 
     def wait_drained(self) -> object:
         """`await worker.draining`."""
+        return self.reach_runner("await worker.draining", "use worker.on_drain").wait_drained()
+
+    def wait_fd(self, fd: int, interest: int) -> object:
+        """Worker.readable and Worker.writable."""
+        return self.reach_runner("await a descriptor", "use worker.watch_fd").wait_fd(fd, interest)
+
+    def sleep(self, seconds: float) -> object:
+        """Worker.sleep."""
+        return self.reach_runner("sleep", "use worker.call_later").sleep(seconds)
+
+    def offload(self, function: object, arguments: tuple, continuation: object) -> object:
+        """Worker.offload."""
+        parked: Parked
+        self.check_open()
+        if not callable(function):
+            raise TypeError(f"function {function!r}: cannot be called")
+        if continuation is None:
+            self.reach_runner("await worker.offload(...)", "give then=continuation")
+        elif not callable(continuation):
+            raise TypeError(f"then {continuation!r}: give a function of (request, response, worker, payload, event)")
+        if self.offloads is None:
+            self.offloads = self.make_offloads()
+        if continuation is None:
+            return self.runner.wrap(self.offloads.submit(function, arguments))
+        if self.calling is cython.NULL:
+            raise RuntimeError("offload with `then` outside a request: only a handler or its continuation has one")
+        future = self.offloads.submit(function, arguments)
+        parked = self.park_current(None)
+        future.add_done_callback(_Return(self, parked, continuation))
+        return None
+
+    def reach_runner(self, what: str, instead: str) -> object:
+        """What runs coroutines, on a server that has them."""
+        self.check_open()
         if self.runner is None:
-            raise RuntimeError("await worker.draining: only `async def` handlers can wait; use worker.on_drain")
-        return self.runner.wait_drained()
+            raise RuntimeError(f"{what}: this server's handler is no `async def`; {instead}")
+        return self.runner
+
+    def has_ended(self) -> bool:
+        """Whether nothing posted would be called any more."""
+        return self.is_shut
+
+    def nudge(self) -> None:
+        """asyncio has something to do, another thread says. Any thread."""
+        if atomic_exchange(cython.address(self.has_mail), 1, ACQUIRE_RELEASE) == 0:
+            self.backend.wake()
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -425,8 +468,15 @@ class Loop(State):
         if parked.on_disconnect is not None:
             self.call(parked.on_disconnect, ())
         self.drop_source(parked.response)
-        if parked.task is not None:
-            self.runner.leave(parked.task, parked.request)
+        if parked.task is None:
+            parked.response.loop = None
+        elif parked.request.after_disconnect == IGNORE or (
+            parked.request.after_disconnect == 0 and self.ignores_disconnect
+        ):
+            parked.is_orphan = True
+            self.orphan_count += 1
+        else:
+            parked.task.cancel()
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -471,9 +521,12 @@ class Loop(State):
     def go_on_drained(self, parked: Parked) -> cython.int:
         """The client has taken most of what was written: more may be."""
         drained: object = parked.drained
-        parked.drained = None
         if drained is None:
             return 0
+        if count_unsent(parked.connection) > self.bounds[parked.connection.listener].low_water:
+            parked.connection.wants_drained = True  # more was written since
+            return 0
+        parked.drained = None
         continuation, payload = drained
         if continuation is not None:
             return self.go_on(parked, continuation, payload, EVENT_WRITABLE_AGAIN)
@@ -549,6 +602,19 @@ class Loop(State):
             log.error("%r: %s", subject, what, exc_info=error)
         except Exception:
             return  # a logging handler of the user's that fails must not end the worker
+
+
+class _Return:
+    """Brings the outcome of offloaded work back to the worker's thread."""
+
+    def __init__(self, loop: Loop, parked: Parked, continuation: object) -> None:
+        self._loop = loop
+        self._parked = parked
+        self._continuation = continuation
+
+    def __call__(self, future: object) -> None:
+        if not self._loop.has_ended():
+            self._loop.post(self._parked.resume, (self._continuation, future))
 
 
 def _due_ms(timer: Timer) -> int:

@@ -11,6 +11,9 @@ holds back nobody but itself. RFC 9112 section 9.3 (persistence), 9.6 (closing).
 
 from __future__ import annotations
 
+import functools
+import importlib
+import math
 import os
 
 import cython
@@ -41,6 +44,7 @@ from cython.cimports.vanilla.engine.state import connection_of, read_clock_ns
 from cython.cimports.vanilla.net.posix import MSG_DONTWAIT, MSG_PEEK, recv
 
 from vanilla.engine.loop import log
+from vanilla.engine.offload import Offload
 from vanilla.recording import EndedLoop
 
 ANNOUNCE, DRAIN, STOP = 1, 2, 4  # what another thread may ask: bits, so that none is lost when two ask at once
@@ -58,6 +62,9 @@ class Engine(Handling):
         backend: the event mechanism's name, as choose_backend gives it.
         check_responses: whether what a handler appended is checked to be one whole response.
         on_timing: called with a RequestTiming once the kernel has taken the last byte of an answer.
+        is_async: whether the handler may return coroutines: an asyncio loop is made for them.
+        ignores_disconnect: whether these go on when their client is gone.
+        offload_threads, offload_queue: for `Worker.offload`.
 
     Raises: OSError if the mechanism cannot be had.
     """
@@ -71,8 +78,17 @@ class Engine(Handling):
         backend: str = "epoll",
         check_responses: bool = False,
         on_timing: object = None,
+        is_async: bool = False,
+        ignores_disconnect: bool = False,
+        offload_threads: int = 4,
+        offload_queue: int = 64,
     ) -> None:
         self.handler = handler
+        self.ignores_disconnect = ignores_disconnect
+        self.make_offloads = functools.partial(
+            Offload, offload_threads, offload_queue, f"vanilla-worker-{worker.index}-offload"
+        )
+        self.turn_ms = -1
         self.worker = worker
         worker.loop = self
         self.counts = cython.address(worker.counts)
@@ -89,6 +105,11 @@ class Engine(Handling):
         try:
             for number, (fd, limits, connections_max) in enumerate(listeners):
                 add_listener(self, number, fd, limits, connections_max)
+            if is_async:
+                # Only here, so that a server without coroutines never imports asyncio.
+                self.runner = importlib.import_module("vanilla.engine.coroutines").Runner(
+                    self, f"vanilla-worker-{worker.index}"
+                )
         except BaseException:
             self.backend.disown_listeners()  # the caller closes what it still owns
             raise
@@ -124,24 +145,90 @@ class Engine(Handling):
             raise RuntimeError("this engine has run; make another")
         self.has_run = True
         try:
-            with cython.nogil:
-                self.poll()
-            while not self.is_over():
-                self.handle()
-                if self.is_timed:
-                    with cython.nogil:
-                        flush(self, self.burst_count)
-                        flush_written(self)
-                    self.deliver_timings()
+            if self.runner is not None:
+                self.runner.run()
+            else:
                 with cython.nogil:
-                    flush(self, self.burst_count)
-                    flush_written(self)
-                    self.end_tick()
                     self.poll()
+                while not self.is_over():
+                    self.tick()
+                    with cython.nogil:
+                        self.poll()
             if self.wait_errno:
                 raise OSError(self.wait_errno, f"{self.backend.name}: {os.strerror(self.wait_errno)}")
         finally:
             self.shut()
+
+    def turn(self, timeout: float | None) -> None:
+        """What asyncio does instead of waiting: tick until it has something to do, `timeout` seconds at most.
+
+        First what its coroutines have written since is sent.
+        """
+        now_ns: cython.longlong = read_clock_ns()
+        self.counts.handler_since_ns = 0
+        if self.left_ns:
+            self.counts.gil_held_ns += now_ns - self.left_ns
+        self.now_ms = now_ns // 1_000_000
+        self.turn_ms = -1 if timeout is None else self.now_ms + (0 if timeout <= 0 else math.ceil(timeout * 1000))
+        if self.is_timed:
+            self.send_timed()
+        with cython.nogil:
+            flush_written(self)
+            self.end_tick()
+        while True:
+            with cython.nogil:
+                self.poll()
+            if self.is_over():
+                self.runner.stop()
+                break
+            self.tick()
+            if self.has_coroutine_due():
+                break
+        self.turn_ms = -1
+        self.left_ns = self.counts.handler_since_ns = self.flushed_ns = read_clock_ns()
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def has_coroutine_due(self) -> cython.bint:
+        """Whether asyncio has something to do."""
+        if self.runner.ready or self.runner.selected:
+            return True
+        return self.turn_ms >= 0 and self.now_ms >= self.turn_ms
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def tick(self) -> cython.int:
+        """Phases 2 and 3."""
+        self.handle()
+        if self.is_timed:
+            self.send_timed()
+        with cython.nogil:
+            flush(self, self.burst_count)
+            flush_written(self)
+            self.end_tick()
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def send_timed(self) -> cython.int:
+        """Send what was answered, and hand out the times of what was taken."""
+        with cython.nogil:
+            flush(self, self.burst_count)
+            flush_written(self)
+        return self.deliver_timings()
+
+    def prepare(self, hook: object) -> object:
+        """What a hook returned that runs before the engine does, awaited if need be: nothing is accepted meanwhile."""
+        index: cython.int
+        if self.runner is None:
+            return hook
+        for index in range(self.listener_count):
+            self.backend.pause_listener(index)
+        try:
+            return self.runner.run_hook(hook)
+        finally:
+            for index in range(self.listener_count):
+                self.backend.resume_listener(index)
 
     def shut(self) -> None:
         """Close every descriptor: the last thing that the worker's thread does."""
@@ -156,16 +243,40 @@ class Engine(Handling):
             if connection.channel.fd >= 0:
                 self.close(connection)
         self.end_tick()
-        self.is_shut = True
         self.run_gone()
+        self.is_cleaning = True
+        self.finish_coroutines()
+        self.is_shut = True
         for timer in list(self.timers):
             timer.cancel()
         for watch in self.watches:
             if watch is not None:
                 watch.cancel()
         self.resumptions.clear()
+        if self.offloads is not None:
+            self.offloads.close()
         self.worker.loop = EndedLoop()
+        self.response.loop = None  # nor keep each other: the backend's descriptors close with the engine
+        self.runner = None
         self.counts.handler_since_ns = 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def finish_coroutines(self) -> cython.int:
+        """Give coroutines and the last hook a bounded time to clean up."""
+        runner: object = self.runner
+        try:
+            if runner is not None:
+                runner.finish()
+            if self.on_stop is not None:
+                result = self.on_stop(self.worker)
+                if runner is not None:
+                    runner.run_last(result)
+        except BaseException as error:
+            self.report(self.worker, "the end of the worker: a hook or a coroutine raised", error)
+        if runner is not None:
+            runner.close()
+        return 0
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -325,10 +436,12 @@ class Engine(Handling):
                     keep_house(self)
                 else:
                     on_due(self, cython.cast(cython.pointer[Connection], node))
-            if self.has_stopped_accepting and not self.has_told_streams:
+            if self.has_stopped_accepting and not (self.has_told_streams or self.is_cleaning):
                 self.look_at_streams()
             if self.framed_count > 0 or self.has_notice or atomic_load(cython.address(self.has_mail), ACQUIRE):
                 return
+            if 0 <= self.turn_ms <= self.now_ms:
+                return  # asyncio has something to do
             for index in range(self.burst_count):
                 self.bursts[index].start = self.buffer.length
                 finish_burst(self, cython.address(self.bursts[index]))
@@ -340,9 +453,13 @@ class Engine(Handling):
     @cython.exceptval(check=False)
     def is_over(self) -> cython.bint:
         """Whether the loop ends: told to stop, drained, out of grace, or without an event mechanism."""
+        if self.is_cleaning:
+            return self.wait_errno != 0
         if self.wait_errno or atomic_load(cython.address(self.command), ACQUIRE) & STOP:
             return True
-        return self.has_stopped_accepting and (self.counts.open == 0 or self.now_ms >= self.cut_ms)
+        if not self.has_stopped_accepting:
+            return False
+        return (self.counts.open == 0 and self.orphan_count == 0) or self.now_ms >= self.cut_ms
 
     @cython.cfunc
     @cython.nogil
@@ -360,10 +477,16 @@ class Engine(Handling):
     def find_timeout_ms(self) -> cython.longlong:
         """How long the wait may be: until the next deadline, or the end of the grace; -1 for ever."""
         due_ms: cython.longlong = self.wheel.next_ms()
-        if self.has_stopped_accepting and not self.has_told_streams and (due_ms < 0 or self.tell_ms < due_ms):
+        if (
+            self.has_stopped_accepting
+            and not (self.has_told_streams or self.is_cleaning)
+            and (due_ms < 0 or self.tell_ms < due_ms)
+        ):
             due_ms = self.tell_ms
-        if self.has_stopped_accepting and (due_ms < 0 or self.cut_ms < due_ms):
+        if self.has_stopped_accepting and not self.is_cleaning and (due_ms < 0 or self.cut_ms < due_ms):
             due_ms = self.cut_ms
+        if self.turn_ms >= 0 and (due_ms < 0 or self.turn_ms < due_ms):
+            due_ms = self.turn_ms
         return -1 if due_ms < 0 else max(due_ms - self.now_ms, 0)
 
     @cython.cfunc
@@ -372,7 +495,7 @@ class Engine(Handling):
     def obey(self) -> cython.void:
         """Between two ticks: begin what another thread asked for."""
         command: cython.int = atomic_load(cython.address(self.command), ACQUIRE)
-        if command == 0:
+        if command == 0 or self.is_cleaning:
             return
         self.worker.is_draining = True
         if command & DRAIN:

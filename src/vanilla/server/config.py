@@ -6,8 +6,8 @@ import dataclasses
 import inspect
 import math
 import os
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any
 
 from vanilla.backends.choose import choose_backend
 from vanilla.contract import Request, Response, Worker
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 WORKERS_MAX = 1024  # far above any machine's cores; a slip of the finger should not start a million threads
 ADDRESSES_MAX = 64  # of one server: as many listening sockets as one engine takes
 
-Handler = Callable[[Request, Response, Worker], Step | None]
+OFFLOAD_THREADS_MAX = 1024  # of one worker, for the same reason
+OFFLOAD_QUEUE_MAX = 1_000_000
+
+Handler = Callable[[Request, Response, Worker], Step | None | Coroutine[Any, Any, Step | None]]
 
 
 def default_workers() -> int:
@@ -43,8 +46,9 @@ class ServerConfig:
     """What a `Server` serves, where, and with what.
 
     Attributes:
-        handler: called as handler(request, response, worker) for every request, on a worker's thread. `async def`
-            handlers are not supported yet.
+        handler: called as handler(request, response, worker) for every request, on a worker's thread: a plain function
+            or an `async def`. A callable object that returns coroutines, such as a router, says so by a true attribute
+            `is_async`; it may answer other requests without one.
         listeners: addresses to listen on; default: one on 127.0.0.1:3000.
         host, port, uds, fd: short for one listener: `port=0` is `listeners=[Listener(port=0)]`. Not kept: read
             `listeners` instead.
@@ -62,12 +66,20 @@ class ServerConfig:
         make_state: called once by each worker on its own thread; what it returns is that worker's `worker.state`, for
             connections and caches that need no lock. Never closed by the server. Default: the state is None.
         on_worker_start: called with each worker, on its thread, after make_state and before its first request.
+        on_worker_stop: called with each worker, on its thread, when its connections are closed: close what make_state
+            opened. Together with cancelled coroutines it has 5 seconds if it is an `async def`. Beside an `async def`
+            handler these three hooks may be `async def`, and run on the worker's asyncio loop.
         after_server_start: called once with the server, by the thread that started it, when all listeners listen and
             all workers serve. A request sent right then is served. What it raises stops the server.
         on_timing: called with a `RequestTiming` after every request's last byte was sent. Default: nothing is measured.
         graceful_timeout: seconds, 0 or more, that a shutdown gives requests in flight; default 30. 0 cuts them.
         drain_delay: seconds, 0 or more, that a shutdown goes on serving everything first, with `Connection: close` on
             each answer and `Server.draining` true, for load balancers that need the time; default 0.
+        on_disconnect: what becomes of the coroutine of an `async def` handler when its client goes away: "cancel" (the
+            default) at its next await, or "ignore": it comes to its end, unheard. For one request set
+            `request.on_disconnect`.
+        offload_threads: most threads of one worker for `Worker.offload`, 1 to 1024, started when needed; default 4.
+        offload_queue: most calls that wait for them, 0 or more; one beyond is refused, 503. Default 64.
         pin: bind worker i to the i-th CPU this process may use. Default off: it helps a machine of its own, and hurts
             one that shares its CPUs with others.
 
@@ -88,10 +100,14 @@ class ServerConfig:
     check_responses: bool = False
     make_state: Callable[[], object] | None = None
     on_worker_start: Callable[[Worker], object] | None = None
+    on_worker_stop: Callable[[Worker], object] | None = None
     after_server_start: Callable[[Server], object] | None = None
     on_timing: Callable[[RequestTiming], object] | None = None
     graceful_timeout: float = 30.0
     drain_delay: float = 0.0
+    on_disconnect: str = "cancel"
+    offload_threads: int = 4
+    offload_queue: int = 64
     pin: bool = False
 
     def __post_init__(
@@ -109,10 +125,16 @@ class ServerConfig:
         _check_handler(self.handler)
         check_whole("workers", self.workers, 1, WORKERS_MAX, instead="leave it out for one for each CPU")
         check_whole("backlog", self.backlog, 1, BACKLOG_MAX)
+        check_whole("offload_threads", self.offload_threads, 1, OFFLOAD_THREADS_MAX)
+        check_whole("offload_queue", self.offload_queue, 0, OFFLOAD_QUEUE_MAX)
+        if self.on_disconnect not in ("cancel", "ignore"):
+            raise ConfigError(f"on_disconnect={self.on_disconnect!r}: give 'cancel' or 'ignore'")
         check_seconds("graceful_timeout", self.graceful_timeout)
         check_seconds("drain_delay", self.drain_delay)
-        for name in ("make_state", "on_worker_start", "after_server_start", "on_timing"):
-            _check_hook(name, getattr(self, name))
+        for name in ("make_state", "on_worker_start", "on_worker_stop"):
+            _check_hook(name, getattr(self, name), may_wait=self.is_async)
+        for name in ("after_server_start", "on_timing"):
+            _check_hook(name, getattr(self, name), may_wait=False)
         for name in ("check_responses", "pin"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigError(f"{name}={getattr(self, name)!r}: give True or False")
@@ -123,6 +145,13 @@ class ServerConfig:
         choose_backend(self.backend)
         for listener in listeners:
             connection_shares(listener.address, self.limits_of(listener).max_connections, self.workers)
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the handler may return coroutines, so that workers need an asyncio loop."""
+        call = getattr(self.handler, "__call__", None)  # noqa: B004  # of an object that is called
+        is_coroutine_function = inspect.iscoroutinefunction(self.handler) or inspect.iscoroutinefunction(call)
+        return is_coroutine_function or bool(getattr(self.handler, "is_async", False))
 
     def limits_of(self, listener: Listener) -> Limits:
         """The limits that hold for `listener`: its own, else the server's."""
@@ -160,10 +189,12 @@ def _check_handler(handler: object) -> None:
     if not callable(handler):
         raise ConfigError(f"handler={handler!r}: cannot be called; give a function of (request, response, worker)")
     for function in (handler, getattr(handler, "__call__", None)):  # noqa: B004  # of an object that is called
-        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-            raise ConfigError(f"handler={handler!r}: async def handlers are not supported in this version; give a def")
+        if inspect.isasyncgenfunction(function):
+            raise ConfigError(f"handler={handler!r}: an asynchronous generator; give response.stream() one instead")
         if inspect.isgeneratorfunction(function):
-            raise ConfigError(f"handler={handler!r}: a generator; append to `response` instead of yielding")
+            raise ConfigError(
+                f"handler={handler!r}: a generator; append to `response`, or give response.stream() a generator"
+            )
     try:
         signature = inspect.signature(handler)
     except (ValueError, TypeError):
@@ -174,8 +205,8 @@ def _check_handler(handler: object) -> None:
         raise ConfigError(f"handler={handler!r}: {error}; it is called with (request, response, worker)") from error
 
 
-def _check_hook(name: str, hook: object) -> None:
+def _check_hook(name: str, hook: object, *, may_wait: bool) -> None:
     if hook is not None and not callable(hook):
         raise ConfigError(f"{name}={hook!r}: cannot be called; give a function, or leave it out")
-    if inspect.iscoroutinefunction(hook):
-        raise ConfigError(f"{name}={hook!r}: async def hooks are not supported in this version; give a def")
+    if inspect.iscoroutinefunction(hook) and not may_wait:
+        raise ConfigError(f"{name}={hook!r}: an `async def` hook has no asyncio loop here; give a def")

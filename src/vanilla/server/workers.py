@@ -110,8 +110,6 @@ class WorkerThread:
         if self._cpu is not None:  # before anything is allocated, so that the memory is near this CPU
             self._pin(self._cpu)
         worker = Worker(None, self.index)
-        if config.make_state is not None:
-            worker.state = config.make_state()
         with contextlib.ExitStack() as on_failure:
             listeners = self._take(self.index)
             for fd, _, _ in listeners:
@@ -123,16 +121,23 @@ class WorkerThread:
                 backend=self._backend,
                 check_responses=config.check_responses,
                 on_timing=config.on_timing,
+                is_async=config.is_async,
+                ignores_disconnect=config.on_disconnect == "ignore",
+                offload_threads=config.offload_threads,
+                offload_queue=config.offload_queue,
             )
             on_failure.pop_all()
         try:
+            if config.make_state is not None:
+                worker.state = engine.prepare(config.make_state())
             if config.on_worker_start is not None:
-                config.on_worker_start(worker)
+                engine.prepare(config.on_worker_start(worker))
         except BaseException:
             engine.stop()
             engine.run()  # closes the listeners that it owns by now
             del engine  # the traceback, which lives on in `failure`, would keep it
             raise
+        engine.on_stop = config.on_worker_stop
         self.worker, self.engine = worker, engine
         if self._is_abandoned:
             engine.stop()
