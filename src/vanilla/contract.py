@@ -477,9 +477,11 @@ class Response:
         status: file_status
         fd: cython.int
         self.check_open()
-        number: object = file.fileno() if hasattr(file, "fileno") else file
-        if not isinstance(number, int):
-            raise TypeError(f"file {file!r}: give a descriptor, or an open file")
+        number: object = file
+        if type(file) is not int:  # asking a number for an attribute costs more than the rest
+            number = file.fileno() if hasattr(file, "fileno") else file
+            if not isinstance(number, int):
+                raise TypeError(f"file {file!r}: give a descriptor, or an open file")
         fd = number
         if fstat(fd, cython.address(status)) < 0:
             raise OSError(errno, f"send_file: fd {fd}: {os.strerror(errno)}")
@@ -487,12 +489,19 @@ class Response:
             raise ValueError(f"file {file!r}: only regular files can be sent; read others, and write() what they give")
         if (fcntl(fd, F_GETFL) & O_ACCMODE) == O_WRONLY:
             raise ValueError(f"file {file!r}: open for writing only; open it for reading")
-        size: int = status.st_size
-        if not 0 <= offset <= size or not (count is None or 0 <= count <= size - offset):
+        size: cython.longlong = status.st_size
+        start: cython.longlong
+        length: cython.longlong
+        try:
+            start = offset
+            length = size - start if count is None else count
+        except OverflowError:
+            start = length = -1
+        if not 0 <= start <= size or not 0 <= length <= size - start:
             raise ValueError(f"offset {offset!r}, count {count!r}: the file has {size} bytes; give a range within them")
         if self.coding == RAW and not self.has_begun and not self.has_head():
             raise RuntimeError("send_file: append the head first, or call start()")
-        self.append_file(fd, offset, size - offset if count is None else count)
+        self.append_file(fd, start, length)
 
     @cython.cfunc
     @cython.exceptval(check=False)

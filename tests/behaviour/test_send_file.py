@@ -102,7 +102,7 @@ def test_a_large_file_arrives_whole(configure, tmp_path) -> None:
         assert piece.endswith(b"\0last")
         assert length == size
         counters = session.await_counters(lambda counters: counters.in_flight == 0)
-        assert counters.ticks >= size // SHARE_BYTES
+        assert counters.ticks >= size // SHARE_BYTES // 2  # two in one tick: its turn, and room in the socket
 
 
 def test_another_client_is_answered_while_a_file_goes_to_a_fast_reader(configure, tmp_path) -> None:

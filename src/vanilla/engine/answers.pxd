@@ -3,7 +3,7 @@ from vanilla.buffers cimport ResponseBuffer
 from vanilla.engine.connections cimport Connection
 from vanilla.engine.state cimport Burst, State
 
-cdef Py_ssize_t FILE_SHARE_BYTES
+cdef Py_ssize_t AHEAD_BYTES_MAX, FILE_SHARE_BYTES
 
 cdef void go_on_listed(State state) noexcept nogil
 cdef void finish_burst(State state, Burst *burst) noexcept nogil

@@ -21,6 +21,7 @@ from cython.cimports.vanilla.engine.state import read_clock_ns
 from cython.cimports.vanilla.http1.reply import append_interim_continue, append_refusal
 from cython.cimports.vanilla.net.posix import EAGAIN
 
+AHEAD_BYTES_MAX = 256 * 1024  # of a file whose head waits for it: before more it saves no time worth having
 FILE_SHARE_BYTES = 512 * 1024  # of files that one connection is sent in a tick: others wait for no more than that
 
 
@@ -134,7 +135,7 @@ def send_unsent(state: State, connection: cython.pointer[Connection]) -> cython.
         file = connection.files
         length = (connection.unsent_end if file is cython.NULL else file.at) - connection.unsent_start
         if length > 0:
-            if file is cython.NULL:
+            if file is cython.NULL or file.count > AHEAD_BYTES_MAX:
                 sent = state.backend.send(channel, connection.unsent + connection.unsent_start, length)
             else:
                 sent = state.backend.send_ahead(channel, connection.unsent + connection.unsent_start, length)
