@@ -1,7 +1,7 @@
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy
 
-from vanilla.net.posix cimport c_assert
+from vanilla.net.posix cimport ENOMEM, F_DUPFD_CLOEXEC, c_assert, close, errno, fcntl
 
 cdef extern from *:
     int atomic_add "__atomic_add_fetch"(int *count, int step, int order) nogil
@@ -17,6 +17,7 @@ ctypedef struct Slab:
     unsigned char bytes[1]
 
 cdef Py_ssize_t SLAB_BYTES, SLABS_SPARE_MAX, RESPONSE_BYTES, RESPONSE_BYTES_KEPT, OWN_RESPONSE_BYTES
+cdef int FILES_FIRST
 
 cdef Slab *new_slab(Py_ssize_t size) noexcept nogil
 cdef Slab *grow_slab(Slab *slab, Py_ssize_t size) noexcept nogil
@@ -41,14 +42,31 @@ cdef class SlabView:
 
 cdef object view_slab(Slab *slab, Py_ssize_t start, Py_ssize_t length)
 
+# A range of a file among the bytes of an answer. It owns its descriptor, a duplicate; -1 once that is handed on.
+ctypedef struct FilePart:
+    Py_ssize_t at       # of the byte that holds its place
+    int fd
+    long long offset
+    long long count
+
 cdef class ResponseBuffer:
     cdef unsigned char *bytes
     cdef Py_ssize_t length
     cdef Py_ssize_t size
     cdef Py_ssize_t first_size
+    cdef FilePart *files
+    cdef int file_count
+    cdef int file_size
 
     cdef bint reserve(self, Py_ssize_t length) noexcept nogil
     cdef bint append(self, const unsigned char *source, Py_ssize_t length) noexcept nogil
+    cdef bint reserve_files(self, int count) noexcept nogil
+    cdef int append_file(self, int fd, long long offset, long long count) noexcept nogil
+    cdef bint has_files(self, Py_ssize_t start, Py_ssize_t end) noexcept nogil
+    cdef Py_ssize_t count_bytes(self, Py_ssize_t start) noexcept nogil
+    cdef void truncate(self, Py_ssize_t length) noexcept nogil
+    cdef void move_files(self, Py_ssize_t start, Py_ssize_t distance) noexcept nogil
+    cdef bint move_to(self, ResponseBuffer target, Py_ssize_t start) noexcept nogil
     cdef void clear(self) noexcept nogil
     cdef void drop(self) noexcept nogil
 

@@ -14,6 +14,7 @@ SLABS_SPARE_MAX = 32  # 2 MiB a worker keeps after a burst; what was taken above
 RESPONSE_BYTES = 64 * 1024
 OWN_RESPONSE_BYTES = 512  # first room of a waiting coroutine's buffer: thousands may exist, most for a short answer
 RESPONSE_BYTES_KEPT = 1024 * 1024  # a larger buffer is given back to the system once it is empty
+FILES_FIRST = 8  # room for files that a buffer gets with its first one
 
 
 @cython.cfunc
@@ -163,15 +164,22 @@ def view_slab(slab: cython.pointer[Slab], start: cython.Py_ssize_t, length: cyth
 @cython.final
 @cython.cclass
 class ResponseBuffer:
-    """Bytes that only grow until they are sent. One for each worker, one for each Response made by hand."""
+    """Bytes that only grow until they are sent, and ranges of files between them. One for each worker, one for each
+    Response made by hand.
+
+    One byte of the buffer holds the place of each file, so that a range [start, end) says whose a file is that stands
+    where one answer ends and the next begins. It is never sent.
+    """
 
     def __cinit__(self) -> None:
         self.length = self.size = 0
         self.first_size = RESPONSE_BYTES
         self.bytes = cython.NULL
+        self.files = cython.NULL
+        self.file_count = self.file_size = 0
 
     def __dealloc__(self) -> None:
-        free(self.bytes)
+        self.drop()
 
     @cython.cfunc
     @cython.nogil
@@ -208,9 +216,116 @@ class ResponseBuffer:
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
+    def reserve_files(self, count: cython.int) -> cython.bint:
+        """Have room for `count` more files; False when there is no memory."""
+        size: cython.int
+        grown: cython.pointer[FilePart]
+        if self.file_size - self.file_count >= count:
+            return True
+        size = max(self.file_size * 2, self.file_count + count, FILES_FIRST)
+        grown = cython.cast(cython.pointer[FilePart], realloc(self.files, size * cython.sizeof(FilePart)))
+        if grown is cython.NULL:
+            return False
+        self.files = grown
+        self.file_size = size
+        return True
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def append_file(self, fd: cython.int, offset: cython.longlong, count: cython.longlong) -> cython.int:
+        """Put `count` bytes of a file behind what is there, by a descriptor of our own; 0, or -errno."""
+        part: cython.pointer[FilePart]
+        own: cython.int
+        if not self.reserve(1) or not self.reserve_files(1):
+            return -ENOMEM
+        own = fcntl(fd, F_DUPFD_CLOEXEC, 0)
+        if own < 0:
+            return -errno
+        part = cython.address(self.files[self.file_count])
+        self.file_count += 1
+        part.at = self.length
+        part.fd = own
+        part.offset = offset
+        part.count = count
+        self.bytes[self.length] = 0
+        self.length += 1
+        return 0
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def has_files(self, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.bint:
+        """Whether a file stands in [start, end)."""
+        index: cython.int
+        for index in range(self.file_count):
+            if start <= self.files[index].at < end:
+                return True
+        return False
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def count_bytes(self, start: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """Bytes that are to be sent of what stands from `start` on, those of files with them."""
+        count: cython.Py_ssize_t = self.length - start
+        index: cython.int = self.file_count
+        while index > 0 and self.files[index - 1].at >= start:
+            index -= 1
+            count += self.files[index].count - 1
+        return count
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def truncate(self, length: cython.Py_ssize_t) -> cython.void:
+        """Forget what stands behind the first `length` bytes."""
+        part: cython.pointer[FilePart]
+        while self.file_count > 0 and self.files[self.file_count - 1].at >= length:
+            self.file_count -= 1
+            part = cython.address(self.files[self.file_count])
+            if part.fd >= 0:
+                close(part.fd)
+        self.length = length
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def move_files(self, start: cython.Py_ssize_t, distance: cython.Py_ssize_t) -> cython.void:
+        """The bytes from `start` on have been moved: so have the files among them."""
+        index: cython.int = self.file_count
+        while index > 0 and self.files[index - 1].at >= start:
+            index -= 1
+            self.files[index].at += distance
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def move_to(self, target: ResponseBuffer, start: cython.Py_ssize_t) -> cython.bint:
+        """Hand what stands from `start` on to another buffer; False, and nothing moved, when there is no memory."""
+        first: cython.int = self.file_count
+        index: cython.int
+        distance: cython.Py_ssize_t = target.length - start
+        while first > 0 and self.files[first - 1].at >= start:
+            first -= 1
+        if not target.reserve_files(self.file_count - first):
+            return False
+        if self.length > start and not target.append(self.bytes + start, self.length - start):
+            return False
+        for index in range(first, self.file_count):
+            target.files[target.file_count] = self.files[index]
+            target.files[target.file_count].at += distance
+            target.file_count += 1
+        self.file_count = first
+        self.length = start
+        return True
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
     def clear(self) -> cython.void:
-        """Forget the bytes; give back an outsized block."""
-        self.length = 0
+        """Forget the bytes and files; give back an outsized block."""
+        self.truncate(0)
         if self.size > RESPONSE_BYTES_KEPT:
             self.drop()
 
@@ -218,10 +333,13 @@ class ResponseBuffer:
     @cython.nogil
     @cython.exceptval(check=False)
     def drop(self) -> cython.void:
-        """Forget the bytes and give back their block."""
+        """Forget the bytes and files, and give back their blocks."""
+        self.truncate(0)
         free(self.bytes)
+        free(self.files)
         self.bytes = cython.NULL
-        self.length = self.size = 0
+        self.files = cython.NULL
+        self.size = self.file_size = 0
 
 
 @cython.cfunc

@@ -1,6 +1,6 @@
 from libc.stdint cimport uint8_t
 
-from vanilla.buffers cimport ResponseBuffer, Slab
+from vanilla.buffers cimport FilePart, ResponseBuffer, Slab
 from vanilla.http1.head cimport COLON, QUESTION, Head, equals, find_field, find_line_end, find_path, is_field_value, is_token, skip_space, trim_space
 from vanilla.http1.reply cimport DateLine
 from vanilla.net.posix cimport PeerAddress
@@ -40,6 +40,7 @@ ctypedef struct Counts:
     long long limits[16]
 
 cdef int KEPT_COPY_BYTES
+cdef Py_ssize_t FILE_COPY_BYTES
 cdef int LIMIT_TARGET, LIMIT_HEADER_BYTES, LIMIT_HEADERS, LIMIT_BODY, LIMIT_EXTENSION, LIMIT_READ, LIMIT_KEEPALIVE
 cdef int LIMIT_WRITE, LIMIT_RECEIVE_RATE, LIMIT_SEND_RATE, LIMIT_CONNECTIONS, LIMIT_ACCEPT, LIMIT_REQUESTS
 cdef int LIMIT_PENDING, LIMIT_LINGER, LIMIT_SUSPEND
@@ -103,6 +104,9 @@ cdef class Response:
     cdef object taking           # what takes the connection over once this answer is complete
 
     cdef int check_open(self) except -1
+    cdef bytes copy(self, Py_ssize_t start, Py_ssize_t end)
+    cdef bint has_head(self) noexcept
+    cdef int append_file(self, int fd, long long offset, Py_ssize_t count) except -1
     cdef int append_fields(self, object content_type, object headers) except -1
     cdef int append_start(self, int status, object headers, object content_type, object length) except -1
     cdef int append_content(self, object data) except -1

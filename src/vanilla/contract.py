@@ -7,6 +7,7 @@ thread of their worker; a Request may be kept and read anywhere.
 from __future__ import annotations
 
 import math
+import os
 import socket
 import struct
 
@@ -16,7 +17,26 @@ from cython.cimports.libc.string import memcmp, memcpy
 from cython.cimports.vanilla.buffers import claim, new_slab, release, view_slab
 from cython.cimports.vanilla.http1.body import Chunked, begin_chunked, decode_chunked
 from cython.cimports.vanilla.http1.head import parse_head
-from cython.cimports.vanilla.http1.reply import append_chunk, append_decimal, append_status_line
+from cython.cimports.vanilla.http1.reply import (
+    append_chunk,
+    append_decimal,
+    append_hexadecimal,
+    append_status_line,
+    find_final_head,
+    find_head_end,
+)
+from cython.cimports.vanilla.net.posix import (
+    EIO,
+    F_GETFL,
+    O_ACCMODE,
+    O_WRONLY,
+    S_ISREG,
+    errno,
+    fcntl,
+    file_status,
+    fstat,
+    pread,
+)
 
 from vanilla.awaitables import READY, Given, Pieces, read_all
 from vanilla.counters import Counters, Credentials
@@ -46,6 +66,7 @@ LIMIT_TARGET, LIMIT_HEADER_BYTES, LIMIT_HEADERS, LIMIT_BODY, LIMIT_EXTENSION, LI
 LIMIT_WRITE, LIMIT_RECEIVE_RATE, LIMIT_SEND_RATE, LIMIT_CONNECTIONS, LIMIT_ACCEPT, LIMIT_REQUESTS = range(7, 13)
 LIMIT_PENDING, LIMIT_LINGER, LIMIT_SUSPEND = range(13, 16)
 
+FILE_COPY_BYTES = 16 * 1024  # of a file are cheaper to copy than to hold a descriptor for, and bound how many are held
 KEPT_COPY_BYTES = 4096  # of a kept request are copied rather than keep 64 KiB that hundreds of others stood in
 _METHODS = (b"GET", b"PUT", b"HEAD", b"POST", b"PATCH", b"TRACE", b"DELETE", b"OPTIONS", b"CONNECT")
 _FRAMING_FIELDS = (b"content-length", b"transfer-encoding")
@@ -443,6 +464,18 @@ def _refusal(part: str, result: int) -> str:
     return f"{part} is not complete" if result == -1 else f"{part} is malformed: a server answers {-result}"
 
 
+@cython.cfunc
+def _read_part(part: cython.pointer[FilePart]) -> bytes:
+    """The bytes of a file that stand for themselves in an answer."""
+    data: bytes = os.pread(part.fd, part.count, part.offset)
+    while len(data) < part.count:
+        more: bytes = os.pread(part.fd, part.count - len(data), part.offset + len(data))
+        if not more:
+            raise OSError(f"the file became {part.count - len(data)} bytes shorter since send_file()")
+        data += more
+    return data
+
+
 @cython.final
 @cython.cclass
 class Response:
@@ -472,15 +505,27 @@ class Response:
 
     def __len__(self) -> int:
         """Bytes appended so far."""
-        return self.buffer.length - self.begin if self.is_open else 0
+        return self.buffer.count_bytes(self.begin) if self.is_open else 0
 
     def __bytes__(self) -> bytes:
         """A copy of what was appended so far."""
+        at: cython.Py_ssize_t = self.begin
+        index: cython.int
+        pieces: list = []
         if not self.is_open:
             return b""
-        return PyBytes_FromStringAndSize(
-            cython.cast(cython.p_const_char, self.buffer.bytes) + self.begin, self.buffer.length - self.begin
-        )
+        for index in range(self.buffer.file_count):
+            if self.buffer.files[index].at >= at:
+                pieces.append(self.copy(at, self.buffer.files[index].at))
+                pieces.append(_read_part(cython.address(self.buffer.files[index])))
+                at = self.buffer.files[index].at + 1
+        pieces.append(self.copy(at, self.buffer.length))
+        return b"".join(pieces)
+
+    @cython.cfunc
+    def copy(self, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> bytes:
+        """The bytes of the buffer in [start, end)."""
+        return PyBytes_FromStringAndSize(cython.cast(cython.p_const_char, self.buffer.bytes) + start, end - start)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append raw bytes; after `start`, content.
@@ -490,10 +535,97 @@ class Response:
         """
         self.append(data)
 
+    def send_file(self, file: object, offset: int = 0, count: int | None = None) -> None:
+        """Append bytes of a file, which the kernel sends without their passing through the server: sendfile(2).
+
+        They stand in order with what else is appended: behind a head with Content-Length, or as content after `start`.
+        The file is kept open until they are sent, so that the caller may close it at once; its position is left alone.
+        Files up to 16 KiB are read here and now. A file that becomes shorter before it is sent closes the connection.
+
+        Args:
+            file: a regular file: its descriptor, or an object with `fileno()`, open for reading.
+            offset: of the first byte.
+            count: how many, 0 or more; without it, those up to the end of the file.
+
+        Raises: ValueError for what is no regular file, or not open for reading, for a range that reaches beyond the end
+            of the file, and for more than the length that `start` was given; OSError if the descriptor is closed, or
+            none is left; RuntimeError without a whole head before it. Nothing is appended then.
+        Source: sendfile(2).
+        """
+        status: file_status
+        fd: cython.int
+        self.check_open()
+        number: object = file
+        if type(file) is not int:  # asking a number for an attribute costs more than the rest
+            number = file.fileno() if hasattr(file, "fileno") else file
+            if not isinstance(number, int):
+                raise TypeError(f"file {file!r}: give a descriptor, or an open file")
+        fd = number
+        if fstat(fd, cython.address(status)) < 0:
+            raise OSError(errno, f"send_file: fd {fd}: {os.strerror(errno)}")
+        if not S_ISREG(status.st_mode):
+            raise ValueError(f"file {file!r}: only regular files can be sent; read others, and write() what they give")
+        if (fcntl(fd, F_GETFL) & O_ACCMODE) == O_WRONLY:
+            raise ValueError(f"file {file!r}: open for writing only; open it for reading")
+        size: cython.longlong = status.st_size
+        start: cython.longlong
+        length: cython.longlong
+        try:
+            start = offset
+            length = size - start if count is None else count
+        except OverflowError:
+            start = length = -1
+        if not 0 <= start <= size or not 0 <= length <= size - start:
+            raise ValueError(f"offset {offset!r}, count {count!r}: the file has {size} bytes; give a range within them")
+        if self.coding == RAW and not self.has_begun and not self.has_head():
+            raise RuntimeError("send_file: append the head first, or call start()")
+        self.append_file(fd, start, length)
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def has_head(self) -> cython.bint:
+        """Whether what was appended begins with the whole head of a final answer."""
+        head: cython.Py_ssize_t = find_final_head(self.buffer.bytes, self.begin, self.buffer.length)
+        return head >= 0 and find_head_end(self.buffer.bytes, head, self.buffer.length) >= 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def append_file(self, fd: cython.int, offset: cython.longlong, count: cython.Py_ssize_t) -> cython.int:
+        """Append a range of a file, framed as content is; a short one as bytes."""
+        result: cython.Py_ssize_t = 0
+        begin: cython.Py_ssize_t = self.buffer.length
+        if self.coding == BODYLESS or count == 0:
+            return 0
+        if self.coding == SIZED and count > self.unwritten:
+            raise ValueError(f"{count - self.unwritten} bytes more than the length that start() was given")
+        if not self.buffer.reserve(min(count, FILE_COPY_BYTES) + 20):  # 16 digits and two line ends at most
+            raise MemoryError
+        if self.coding == CHUNKED:
+            append_hexadecimal(self.buffer, count)
+            self.buffer.append(cython.cast(cython.p_const_uchar, b"\r\n"), 2)
+        if count > FILE_COPY_BYTES:
+            result = self.buffer.append_file(fd, offset, count)
+        else:
+            with cython.nogil:
+                result = pread(fd, self.buffer.bytes + self.buffer.length, count, offset)
+            if result == count:
+                self.buffer.length += count
+                result = 0
+            else:
+                result = -errno if result < 0 else -EIO
+        if result < 0:
+            self.buffer.truncate(begin)
+            raise OSError(-result, f"send_file: fd {fd}: {os.strerror(-result)}")
+        if self.coding == CHUNKED:
+            self.buffer.append(cython.cast(cython.p_const_uchar, b"\r\n"), 2)
+        elif self.coding == SIZED:
+            self.unwritten -= count
+        return 0
+
     def clear(self) -> None:
         """Drop what this handler has appended so far, not what earlier requests were answered."""
         if self.is_open:
-            self.buffer.length = self.begin
+            self.buffer.truncate(self.begin)
             if not self.has_begun:
                 self.forget()
 
@@ -536,7 +668,7 @@ class Response:
         try:
             self.append_start(status, headers, content_type, length)
         except BaseException:
-            self.buffer.length = begin
+            self.buffer.truncate(begin)
             self.closes = closes
             raise
         self.status = status
@@ -564,12 +696,12 @@ class Response:
             if not self.buffer.append(cython.cast(cython.p_const_uchar, b"\r\n"), 2):
                 raise MemoryError
         except BaseException:
-            self.buffer.length = begin
+            self.buffer.truncate(begin)
             raise
         finally:
             self.closes = closes
         if self.framed is not cython.NULL and self.framed.version == 10:
-            self.buffer.length = begin
+            self.buffer.truncate(begin)
         self.informed += self.buffer.length - begin
 
     def trailers(self, fields: object) -> None:
@@ -592,7 +724,7 @@ class Response:
                 cython.cast(cython.p_const_char, self.buffer.bytes) + begin, self.buffer.length - begin
             )
         finally:
-            self.buffer.length = begin
+            self.buffer.truncate(begin)
             self.closes = closes
 
     def stream(self, source: object) -> None:
@@ -714,7 +846,7 @@ class Response:
         try:
             self.append_reply(status, body, content_type, headers)
         except BaseException:
-            self.buffer.length = begin
+            self.buffer.truncate(begin)
             self.closes = closes
             raise
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping
 from concurrent.futures import Future
-from typing import Any, Final, Literal, TypeAlias, TypeVar, final, overload
+from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar, final, overload
 
 from vanilla.counters import Counters, Credentials
 from vanilla.handles import Parked, Takeover, TakeoverProtocol, Timer, Watch
@@ -15,6 +15,9 @@ _T = TypeVar("_T")
 
 _Fields: TypeAlias = Mapping[str, _Text] | Mapping[bytes, _Text] | Iterable[tuple[_Text, _Text]]
 _Continuation: TypeAlias = Callable[[Request, Response, Worker, Any, Event], Step | None]
+
+class _HasFileno(Protocol):
+    def fileno(self) -> int: ...
 
 LIMIT_NAMES: Final[tuple[str, ...]]
 
@@ -70,6 +73,7 @@ class Response:
     def __len__(self) -> int: ...
     def __bytes__(self) -> bytes: ...
     def write(self, data: _Buffer) -> None: ...
+    def send_file(self, file: int | _HasFileno, offset: int = 0, count: int | None = None) -> None: ...
     def clear(self) -> None: ...
     def reply(
         self,

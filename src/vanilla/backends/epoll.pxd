@@ -18,6 +18,10 @@ cdef class Epoll(Backend):
     cdef int again_size
 
     cdef int control(self, int operation, int fd, unsigned int events, unsigned long long data) noexcept nogil
+    cdef Py_ssize_t send_with(
+        self, Channel *channel, const unsigned char *source, Py_ssize_t length, int flags
+    ) noexcept nogil
+    cdef void await_writable(self, Channel *channel) noexcept nogil
     cdef void report_watch(self, unsigned int mask, unsigned long long name) noexcept nogil
     cdef void accept_ready(self, int number) noexcept nogil
     cdef void receive(self, Channel *channel) noexcept nogil

@@ -9,6 +9,8 @@
 - Listeners and the wake-up are level-triggered: what one wait leaves, the next one reports.
 - A watched descriptor is level-triggered; watched once, it is one-shot and stays in the set disarmed, so that watching
   it again is a change, and closing it needs no call. A regular file cannot be watched: EPERM.
+- sendfile(2) may take less than it was given for no reason: only EAGAIN says that the socket is full. It knows no
+  MSG_NOSIGNAL, and relies on SIGPIPE being ignored, as Python has it from the start.
 - EPOLLOUT is armed at the first short send and then left: on an edge-triggered descriptor it costs nothing.
 - close(2) removes a descriptor from the set only with its last duplicate: a handler that forks leaves one in the child,
   and its events still come. So an event names a channel by index and generation, and a stale one finds nobody.
@@ -50,6 +52,7 @@ from cython.cimports.vanilla.net.linux import (
     EPOLLONESHOT,
     EPOLLOUT,
     EPOLLRDHUP,
+    MSG_MORE,
     SIOCOUTQ,
     SOCK_CLOEXEC,
     SOCK_NONBLOCK,
@@ -59,6 +62,7 @@ from cython.cimports.vanilla.net.linux import (
     epoll_wait,
     eventfd,
     ioctl,
+    sendfile,
 )
 from cython.cimports.vanilla.net.posix import (
     AF_INET,
@@ -75,6 +79,7 @@ from cython.cimports.vanilla.net.posix import (
     close,
     errno,
     ntohs,
+    off_t,
     read,
     recv,
     send,
@@ -253,9 +258,30 @@ class Epoll(Backend):
     def send(
         self, channel: cython.pointer[Channel], source: cython.p_const_uchar, length: cython.Py_ssize_t
     ) -> cython.Py_ssize_t:
+        return self.send_with(channel, source, length, MSG_NOSIGNAL | MSG_DONTWAIT)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def send_ahead(
+        self, channel: cython.pointer[Channel], source: cython.p_const_uchar, length: cython.Py_ssize_t
+    ) -> cython.Py_ssize_t:
+        return self.send_with(channel, source, length, MSG_NOSIGNAL | MSG_DONTWAIT | MSG_MORE)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def send_with(
+        self,
+        channel: cython.pointer[Channel],
+        source: cython.p_const_uchar,
+        length: cython.Py_ssize_t,
+        flags: cython.int,
+    ) -> cython.Py_ssize_t:
+        """send(2); where it takes less than it was given, wait for room."""
         sent: cython.Py_ssize_t
         while True:
-            sent = send(channel.fd, source, length, MSG_NOSIGNAL | MSG_DONTWAIT)
+            sent = send(channel.fd, source, length, flags)
             if sent >= 0 or errno != EINTR:
                 break
         if sent < 0:
@@ -263,16 +289,42 @@ class Epoll(Backend):
                 return -errno
             sent = 0
         if sent < length:
-            channel.wants_writable = True
-            if not channel.has_writable_armed:
-                channel.has_writable_armed = True
-                self.control(
-                    EPOLL_CTL_MOD,
-                    channel.fd,
-                    EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
-                    name_of(channel),
-                )
+            self.await_writable(channel)
         return sent
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def send_file(
+        self, channel: cython.pointer[Channel], fd: cython.int, offset: cython.longlong, count: cython.Py_ssize_t
+    ) -> cython.Py_ssize_t:
+        at: off_t = offset
+        sent: cython.Py_ssize_t
+        while True:
+            sent = sendfile(channel.fd, fd, cython.address(at), count)
+            if sent >= 0 or errno != EINTR:
+                break
+        if sent >= 0:
+            return sent
+        if errno == EAGAIN:
+            self.await_writable(channel)
+            return -EAGAIN
+        return -errno
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def await_writable(self, channel: cython.pointer[Channel]) -> cython.void:
+        """Report when there is room for more."""
+        channel.wants_writable = True
+        if not channel.has_writable_armed:
+            channel.has_writable_armed = True
+            self.control(
+                EPOLL_CTL_MOD,
+                channel.fd,
+                EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+                name_of(channel),
+            )
 
     @cython.cfunc
     @cython.nogil

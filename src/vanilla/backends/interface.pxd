@@ -59,6 +59,8 @@ cdef class Backend:
     cdef void pause(self, Channel *channel) noexcept nogil
     cdef void resume(self, Channel *channel) noexcept nogil
     cdef Py_ssize_t send(self, Channel *channel, const unsigned char *source, Py_ssize_t length) noexcept nogil
+    cdef Py_ssize_t send_ahead(self, Channel *channel, const unsigned char *source, Py_ssize_t length) noexcept nogil
+    cdef Py_ssize_t send_file(self, Channel *channel, int fd, long long offset, Py_ssize_t count) noexcept nogil
     cdef int count_queued(self, Channel *channel) noexcept nogil
     cdef void shut_writing(self, Channel *channel) noexcept nogil
     cdef void close(self, Channel *channel) noexcept nogil

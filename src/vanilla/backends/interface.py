@@ -131,6 +131,27 @@ class Backend:
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
+    def send_ahead(
+        self, channel: cython.pointer[Channel], source: cython.p_const_uchar, length: cython.Py_ssize_t
+    ) -> cython.Py_ssize_t:
+        """As `send`, of bytes that `send_file` follows at once: they may share its first packet."""
+        return -1
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def send_file(
+        self, channel: cython.pointer[Channel], fd: cython.int, offset: cython.longlong, count: cython.Py_ssize_t
+    ) -> cython.Py_ssize_t:
+        """Bytes taken of a file, perhaps fewer than `count`: try again; 0 where it ends at `offset`; or -errno.
+
+        -EAGAIN where there is no room: WRITABLE follows.
+        """
+        return -1
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
     def count_queued(self, channel: cython.pointer[Channel]) -> cython.int:
         """Bytes that the kernel has taken and the peer has not acknowledged; 0 where that cannot be known."""
         return 0

@@ -381,7 +381,7 @@ def refuse_waiting(state: State, number: cython.int) -> cython.void:
         close(fd)
         state.reached(LIMIT_ACCEPT)
         state.counts.responses[5] += 1
-    state.buffer.length = start
+    state.buffer.truncate(start)
 
 
 @cython.cfunc

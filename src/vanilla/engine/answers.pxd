@@ -1,5 +1,9 @@
+from vanilla.backends.interface cimport Channel
+from vanilla.buffers cimport ResponseBuffer
 from vanilla.engine.connections cimport Connection
 from vanilla.engine.state cimport Burst, State
+
+cdef Py_ssize_t AHEAD_BYTES_MAX, FILE_SHARE_BYTES
 
 cdef void finish_burst(State state, Burst *burst) noexcept nogil
 cdef void flush(State state, int until) noexcept nogil
@@ -8,4 +12,8 @@ cdef void send_burst(State state, Burst *burst) noexcept nogil
 cdef void send_bytes(State state, Connection *connection, const unsigned char *source, Py_ssize_t length) noexcept nogil
 cdef void after_answers(State state, Connection *connection) noexcept nogil
 cdef void finish_close(State state, Connection *connection) noexcept nogil
+cdef void send_answers(
+    State state, Connection *connection, ResponseBuffer answers, Py_ssize_t start, Py_ssize_t end
+) noexcept nogil
+cdef void send_unsent(State state, Connection *connection) noexcept nogil
 cdef void on_writable(State state, Connection *connection) noexcept nogil

@@ -6,13 +6,24 @@ RFC 9112 sections 9.3 (persistence) and 9.6 (closing).
 from __future__ import annotations
 
 import cython
-from cython.cimports.libc.stdlib import free
 from cython.cimports.vanilla.buffers import release
-from cython.cimports.vanilla.engine.connections import ANSWERING, append_unsent, count_unsent, drop_intake
+from cython.cimports.vanilla.engine.connections import (
+    ANSWERING,
+    UnsentFile,
+    append_unsent,
+    append_unsent_answers,
+    count_unsent,
+    drop_file,
+    drop_intake,
+    drop_unsent,
+)
 from cython.cimports.vanilla.engine.contents import receive_content
 from cython.cimports.vanilla.engine.state import read_clock_ns
 from cython.cimports.vanilla.http1.reply import append_interim_continue, append_refusal
-from cython.cimports.vanilla.net.posix import ENOMEM
+from cython.cimports.vanilla.net.posix import EAGAIN, ENOMEM
+
+AHEAD_BYTES_MAX = 256 * 1024  # of a file whose head waits for it: before more it saves no time worth having
+FILE_SHARE_BYTES = 512 * 1024  # of files that one connection is sent in a tick: others wait for no more than that
 
 
 @cython.cfunc
@@ -60,7 +71,7 @@ def flush_written(state: State) -> cython.void:
         if burst.connection.channel.generation != burst.generation:
             continue
         burst.connection.written_count -= 1
-        send_bytes(state, burst.connection, state.resumed.bytes + burst.start, burst.end - burst.start)
+        send_answers(state, burst.connection, state.resumed, burst.start, burst.end)
         if burst.connection.channel.generation == burst.generation:
             state.note_drained(burst.connection)
             if count_unsent(burst.connection) == 0:
@@ -75,7 +86,88 @@ def flush_written(state: State) -> cython.void:
 def send_burst(state: State, burst: cython.pointer[Burst]) -> cython.void:
     """Send one burst's answers."""
     if burst.connection.channel.generation == burst.generation:
-        send_bytes(state, burst.connection, state.buffer.bytes + burst.start, burst.end - burst.start)
+        send_answers(state, burst.connection, state.buffer, burst.start, burst.end)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def send_answers(
+    state: State,
+    connection: cython.pointer[Connection],
+    answers: ResponseBuffer,
+    start: cython.Py_ssize_t,
+    end: cython.Py_ssize_t,
+) -> cython.void:
+    """Send [start, end) of the answers behind what is unsent already, their files with them."""
+    is_behind: cython.bint = count_unsent(connection) > 0
+    if not answers.has_files(start, end):
+        send_bytes(state, connection, answers.bytes + start, end - start)
+        return
+    if not append_unsent_answers(connection, answers, start, end):
+        connection.error = ENOMEM
+        state.close(connection)
+        return
+    if not is_behind:
+        send_unsent(state, connection)
+        if connection.channel.fd < 0:
+            return
+        if count_unsent(connection) == 0:
+            if state.is_timed:
+                connection.taken_ns = read_clock_ns()
+            return
+        state.backend.pause(cython.address(connection.channel))
+    state.await_drained(connection)
+    state.note_busy(connection)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def send_unsent(state: State, connection: cython.pointer[Connection]) -> cython.void:
+    """Send what is unsent, in order, until the kernel takes no more, or files have had their share of this tick: then
+    the connection goes on in the next one, without an event.
+    """
+    share: cython.Py_ssize_t = FILE_SHARE_BYTES
+    length: cython.Py_ssize_t
+    sent: cython.Py_ssize_t
+    file: cython.pointer[UnsentFile]
+    channel: cython.pointer[Channel] = cython.address(connection.channel)
+    while count_unsent(connection) > 0:
+        file = connection.files
+        length = (connection.unsent_end if file is cython.NULL else file.at) - connection.unsent_start
+        if length > 0:
+            if file is cython.NULL or file.count > AHEAD_BYTES_MAX:
+                sent = state.backend.send(channel, connection.unsent + connection.unsent_start, length)
+            else:
+                sent = state.backend.send_ahead(channel, connection.unsent + connection.unsent_start, length)
+            if sent < 0:
+                connection.error = cython.cast(cython.int, -sent)
+                state.close(connection)
+                return
+            connection.unsent_start += sent
+        elif share == 0:
+            state.list_connection(connection)
+            return
+        else:
+            length = 0
+            sent = state.backend.send_file(channel, file.fd, file.offset, min(file.count, share))
+            if sent == -EAGAIN:
+                return
+            if sent <= 0:
+                state.cut_off(connection, cython.cast(cython.int, -sent))
+                return
+            share -= sent
+            file.offset += sent
+            file.count -= sent
+            connection.file_bytes -= sent
+            if file.count == 0:
+                drop_file(connection)
+        connection.moved += sent
+        state.counts.bytes_sent += sent
+        if sent < length:
+            return
+    drop_unsent(connection)
 
 
 @cython.cfunc
@@ -115,29 +207,16 @@ def send_bytes(
 @cython.nogil
 @cython.exceptval(check=False)
 def on_writable(state: State, connection: cython.pointer[Connection]) -> cython.void:
-    """There is room for what is unsent."""
-    sent: cython.Py_ssize_t
+    """There is room for what is unsent, or it is its turn again."""
     if count_unsent(connection) == 0:
         return
-    sent = state.backend.send(
-        cython.address(connection.channel),
-        connection.unsent + connection.unsent_start,
-        count_unsent(connection),
-    )
-    if sent < 0:
-        connection.error = cython.cast(cython.int, -sent)
-        state.close(connection)
+    send_unsent(state, connection)
+    if connection.channel.fd < 0:
         return
-    state.counts.bytes_sent += sent
-    connection.unsent_start += sent
-    connection.moved += sent
     state.note_drained(connection)
     if count_unsent(connection) > 0:
         state.await_drained(connection)
         return
-    free(connection.unsent)
-    connection.unsent = cython.NULL
-    connection.unsent_start = connection.unsent_end = connection.unsent_size = 0
     if state.is_timed:
         connection.taken_ns = read_clock_ns()
         state.has_notice = True

@@ -25,7 +25,7 @@ from cython.cimports.vanilla.contract import (
     LIMIT_TARGET,
     LIMIT_WRITE,
 )
-from cython.cimports.vanilla.engine.answers import after_answers, finish_close
+from cython.cimports.vanilla.engine.answers import after_answers, finish_close, on_writable
 from cython.cimports.vanilla.engine.connections import (
     ANSWERING,
     CONTENT,
@@ -520,34 +520,40 @@ def on_due(state: State, connection: cython.pointer[Connection]) -> cython.void:
 @cython.nogil
 @cython.exceptval(check=False)
 def go_on_listed(state: State) -> cython.void:
-    """Queue the requests of connections whose earlier answers have been taken: no event will announce them."""
+    """Go on with connections that no event will announce: send more of their files, or frame and queue the requests of
+    those whose earlier answers have been taken.
+    """
     index: cython.int
+    count: cython.int = state.listed_count
     position: cython.int
     first: cython.int
     connection: cython.pointer[Connection]
     waiting: cython.pointer[Waiting]
-    for index in range(state.listed_count):
+    for index in range(count):
         connection = state.listed[index]
         if not connection.is_listed or connection.channel.fd < 0:
             continue
         connection.is_listed = False
         waiting = connection.waiting
-        if waiting is cython.NULL:
-            if connection.rest is not cython.NULL:
-                frame_rest(state, connection)
-            elif connection.held is not cython.NULL:
-                frame_held(state, connection)
-            continue
-        connection.waiting = cython.NULL
-        first = state.framed_count
-        state.reserve_framed(waiting.count)
-        for position in range(waiting.count):
-            state.framed[first + position] = waiting.framed[position]
-        state.framed_count += waiting.count
-        state.push_burst(connection, waiting.slab, first, waiting.trailing)
-        state.borrow(waiting.slab)
-        free(waiting)
-    state.listed_count = 0
+        if count_unsent(connection) > 0:
+            on_writable(state, connection)
+        elif waiting is not cython.NULL:
+            connection.waiting = cython.NULL
+            first = state.framed_count
+            state.reserve_framed(waiting.count)
+            for position in range(waiting.count):
+                state.framed[first + position] = waiting.framed[position]
+            state.framed_count += waiting.count
+            state.push_burst(connection, waiting.slab, first, waiting.trailing)
+            state.borrow(waiting.slab)
+            free(waiting)
+        elif connection.rest is not cython.NULL:
+            frame_rest(state, connection)
+        elif connection.held is not cython.NULL:
+            frame_held(state, connection)
+    state.listed_count -= count
+    for index in range(state.listed_count):
+        state.listed[index] = state.listed[count + index]
 
 
 @cython.cfunc

@@ -2,7 +2,7 @@ from libc.stdint cimport uint8_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 
 from vanilla.backends.interface cimport Channel
-from vanilla.buffers cimport Slab, release
+from vanilla.buffers cimport FilePart, ResponseBuffer, Slab, release
 from vanilla.contract cimport Framed
 from vanilla.engine.timers cimport TimerNode
 from vanilla.net.posix cimport PeerAddress
@@ -13,6 +13,14 @@ ctypedef struct Waiting:
     int count
     int trailing
     Framed framed[1]
+
+# A range of a file that is to be sent before the byte `at` of what is unsent. It owns its descriptor.
+ctypedef struct UnsentFile:
+    UnsentFile *next
+    Py_ssize_t at
+    int fd
+    long long offset
+    long long count
 
 # How far a message that has not fully arrived is: it stands at the start of `held`.
 cdef enum Arrival:
@@ -98,6 +106,9 @@ ctypedef struct Connection:
     Py_ssize_t unsent_start
     Py_ssize_t unsent_end
     Py_ssize_t unsent_size
+    UnsentFile *files    # among the unsent bytes, in order
+    UnsentFile *last_file
+    Py_ssize_t file_bytes  # of theirs that are unsent
     Connection *next     # in the list of free records, or of those to be freed after this tick
 
 cdef int CHUNK_CONNECTIONS
@@ -119,4 +130,10 @@ cdef void drop_buffers(Connection *connection) noexcept nogil
 cdef void drop_intake(Connection *connection) noexcept nogil
 cdef Waiting *new_waiting(Slab *slab, Framed *framed, int count, int trailing) noexcept nogil
 cdef bint append_unsent(Connection *connection, const unsigned char *source, Py_ssize_t length) noexcept nogil
+cdef bint append_unsent_answers(
+    Connection *connection, ResponseBuffer answers, Py_ssize_t start, Py_ssize_t end
+) noexcept nogil
+cdef bint append_unsent_file(Connection *connection, FilePart *part) noexcept nogil
+cdef void drop_file(Connection *connection) noexcept nogil
+cdef void drop_unsent(Connection *connection) noexcept nogil
 cdef Py_ssize_t count_unsent(Connection *connection) noexcept nogil

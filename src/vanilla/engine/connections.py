@@ -9,7 +9,7 @@ from __future__ import annotations
 import cython
 from cython.cimports.libc.string import memcpy, memmove, memset
 from cython.cimports.vanilla.buffers import claim
-from cython.cimports.vanilla.net.posix import c_assert
+from cython.cimports.vanilla.net.posix import c_assert, close
 
 CHUNK_CONNECTIONS = 256  # records allocated at a time, about 80 KiB
 
@@ -132,9 +132,7 @@ def drop_buffers(connection: cython.pointer[Connection]) -> cython.void:
         connection.waiting = cython.NULL
     drop_rest(connection)
     drop_intake(connection)
-    free(connection.unsent)
-    connection.unsent = cython.NULL
-    connection.unsent_start = connection.unsent_end = connection.unsent_size = 0
+    drop_unsent(connection)
 
 
 @cython.cfunc
@@ -170,7 +168,80 @@ def new_waiting(
 @cython.exceptval(check=False)
 def count_unsent(connection: cython.pointer[Connection]) -> cython.Py_ssize_t:
     """Bytes of answers that the kernel has not taken yet."""
-    return connection.unsent_end - connection.unsent_start
+    return connection.unsent_end - connection.unsent_start + connection.file_bytes
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def drop_unsent(connection: cython.pointer[Connection]) -> cython.void:
+    """Give back what held the unsent bytes and files: all were sent, or nobody waits for them any more."""
+    while connection.files is not cython.NULL:
+        drop_file(connection)
+    free(connection.unsent)
+    connection.unsent = cython.NULL
+    connection.unsent_start = connection.unsent_end = connection.unsent_size = 0
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def drop_file(connection: cython.pointer[Connection]) -> cython.void:
+    """Forget the first unsent file, and close its descriptor."""
+    file: cython.pointer[UnsentFile] = connection.files
+    connection.files = file.next
+    connection.file_bytes -= file.count
+    if file.fd >= 0:
+        close(file.fd)
+    free(file)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def append_unsent_answers(
+    connection: cython.pointer[Connection],
+    answers: ResponseBuffer,
+    start: cython.Py_ssize_t,
+    end: cython.Py_ssize_t,
+) -> cython.bint:
+    """Take over [start, end) of the answers, whose files change hands; False when there is no memory."""
+    index: cython.int
+    part: cython.pointer[FilePart]
+    for index in range(answers.file_count):
+        part = cython.address(answers.files[index])
+        if part.at >= end:
+            break
+        if part.at >= start:
+            if not append_unsent(connection, answers.bytes + start, part.at - start):
+                return False
+            if not append_unsent_file(connection, part):
+                return False
+            start = part.at + 1  # behind the byte that held its place
+    return append_unsent(connection, answers.bytes + start, end - start)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def append_unsent_file(connection: cython.pointer[Connection], part: cython.pointer[FilePart]) -> cython.bint:
+    """Take over a file behind what is unsent already; False when there is no memory."""
+    file: cython.pointer[UnsentFile] = cython.cast(cython.pointer[UnsentFile], malloc(cython.sizeof(UnsentFile)))
+    if file is cython.NULL:
+        return False
+    file.next = cython.NULL
+    file.at = connection.unsent_end
+    file.fd = part.fd
+    file.offset = part.offset
+    file.count = part.count
+    part.fd = -1
+    if connection.files is cython.NULL:
+        connection.files = file
+    else:
+        connection.last_file.next = file
+    connection.last_file = file
+    connection.file_bytes += file.count
+    return True
 
 
 @cython.cfunc
@@ -182,9 +253,15 @@ def append_unsent(
     """Keep a copy of what could not be sent, behind what is kept already; False when there is no memory."""
     size: cython.Py_ssize_t
     grown: cython.pointer[cython.uchar]
+    file: cython.pointer[UnsentFile] = connection.files
+    if length == 0:
+        return True
     if connection.unsent_start > 0:
-        memmove(connection.unsent, connection.unsent + connection.unsent_start, count_unsent(connection))
+        while file is not cython.NULL:
+            file.at -= connection.unsent_start
+            file = file.next
         connection.unsent_end -= connection.unsent_start
+        memmove(connection.unsent, connection.unsent + connection.unsent_start, connection.unsent_end)
         connection.unsent_start = 0
     if connection.unsent_size - connection.unsent_end < length:
         size = max(connection.unsent_end + length, connection.unsent_size * 2)

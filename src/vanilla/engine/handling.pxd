@@ -11,6 +11,7 @@ cdef extern from "Python.h":
 
 cdef long long FLUSH_AFTER_NS
 cdef Py_ssize_t FLUSH_BYTES, FLUSH_FREE_BYTES
+cdef int FLUSH_FILES
 cdef object _DONE, _CLOSE, _SUSPEND
 
 cdef class Handling(Takeovers):
@@ -43,6 +44,8 @@ cdef class Handling(Takeovers):
     cdef object run_coroutine(self, object result)
     cdef int suspend_coroutine(self, Py_ssize_t start) except -1
     cdef int flush_resumed(self) except -1
+    cdef bint is_full(self, ResponseBuffer answers) noexcept nogil
+    cdef void report_cut(self) noexcept
     cdef int unpark(self, Parked parked) except -1
     cdef int drop_current(self, Connection *connection) except -1
     cdef bint is_last_word(self, Connection *connection) noexcept nogil

@@ -4,6 +4,8 @@ appended before it is sent.
 
 from __future__ import annotations
 
+import os
+
 import cython
 from cython.cimports.libc.stdlib import free, malloc
 from cython.cimports.vanilla.buffers import new_own_buffer
@@ -37,6 +39,7 @@ from vanilla.steps import Step
 FLUSH_AFTER_NS = 200_000  # of handling, after which the answers so far are sent: a slow handler holds back nobody's
 FLUSH_FREE_BYTES = 4096  # that a coroutine may flush once a tick without waiting for them to be taken
 FLUSH_BYTES = 256 * 1024  # of answers, likewise: they are still in the second-level cache when they are sent
+FLUSH_FILES = 32  # likewise: each holds a descriptor until it is sent
 
 _DONE, _CLOSE, _SUSPEND = Step.DONE, Step.CLOSE, Step.SUSPEND
 
@@ -91,7 +94,7 @@ class Handling(Takeovers):
         closes = self.settle(self.buffer, start, framed, self.response, connection, position == burst.count - 1, status)
         if self.is_timed:
             connection.taken_ns = 0
-            self.note_timing(connection, self.request, abs(status), self.buffer.length - start, entered_ns)
+            self.note_timing(connection, self.request, abs(status), self.buffer.count_bytes(start), entered_ns)
         result = None
         if self.response.coding != RAW or self.response.informed:
             self.drop_source(self.response)
@@ -145,7 +148,8 @@ class Handling(Takeovers):
             return -500
         status = self.find_status(request, answer, start)
         if status > 0 and self.checks_responses:
-            fault = check_response(answer.bytes, start, answer.length, request.framed.is_head)
+            more: cython.Py_ssize_t = answer.count_bytes(start) - (answer.length - start)
+            fault = check_response(answer.bytes, start, answer.length, request.framed.is_head, more)
             if fault:
                 what = f"the handler appended an incomplete response, {FAULTS[fault]}; answered 500"
                 self.report(request, what, None)
@@ -222,7 +226,7 @@ class Handling(Takeovers):
         if is_final and self.is_last_word(connection):
             closes = framed.lingers = True
         if status < 0:
-            answer.length = start
+            answer.truncate(start)
             append_refusal(answer, self.date, -status)
             framed.lingers = True
         final = find_final_head(answer.bytes, start, answer.length)
@@ -267,7 +271,7 @@ class Handling(Takeovers):
         connection.taken_ns = 0
         parked.entered_ns = entered_ns
         parked.parked_tick = self.counts.ticks
-        parked.appended = self.buffer.length - start
+        parked.appended = self.buffer.count_bytes(start)
         parked.request = self.request
         parked.response = self.response
         if self.request.framed.is_partial:
@@ -390,10 +394,10 @@ class Handling(Takeovers):
         response: Response = parked.response
         if response.has_begun:
             if parked.request.framed.is_head:
-                self.resumed.length = start  # what would follow the head of an answer to HEAD is its content
+                self.resumed.truncate(start)  # what would follow the head of an answer to HEAD is its content
         elif self.resumed.length > start and not self.begin(parked.request, response, self.resumed, start):
             return False
-        parked.appended += self.resumed.length - start
+        parked.appended += self.resumed.count_bytes(start)
         self.push_written(parked.connection, start)
         self.flush_resumed()
         return True
@@ -423,7 +427,7 @@ class Handling(Takeovers):
             if status == 0 and not self.is_whole(parked, result):
                 status = -500
             if status < 0 or framed.is_head:
-                self.resumed.length = start
+                self.resumed.truncate(start)
             if status < 0 or response.closes:
                 connection.closes = True
                 connection.lingers |= framed.lingers or status < 0
@@ -433,7 +437,7 @@ class Handling(Takeovers):
         if self.is_timed:
             if self.resumed.length > start:
                 connection.taken_ns = 0  # else the last byte has been taken already, and that time stands
-            parked.appended += self.resumed.length - start
+            parked.appended += self.resumed.count_bytes(start)
             self.note_timing(connection, parked.request, response.status, parked.appended, parked.entered_ns)
         self.push_written(connection, start)
         return self.flush_resumed()
@@ -578,9 +582,8 @@ class Handling(Takeovers):
         """What a coroutine has appended and not flushed waits in a buffer of its own: it may still fail."""
         response: Response = self.response
         own: ResponseBuffer = new_own_buffer()
-        if not response.has_begun:
-            own.append(self.buffer.bytes + start, self.buffer.length - start)
-            self.buffer.length = start
+        if not response.has_begun and not self.buffer.move_to(own, start):
+            raise MemoryError
         response.buffer = own
         response.begin = 0
         response.is_open = True
@@ -604,13 +607,13 @@ class Handling(Takeovers):
             parked = self.park()
             parked.connection.wants_drained = True
         else:
-            length = response.buffer.length
-            if length > 0 and not self.resumed.append(response.buffer.bytes, length):
+            length = response.buffer.count_bytes(0)
+            if not response.buffer.move_to(self.resumed, 0):
                 raise MemoryError
             response.buffer.drop()
             parked.connection.wants_drained = True  # before anything is sent: it may be taken at once
             if not self.send_more(parked, start):
-                self.resumed.length = start
+                self.resumed.truncate(start)
                 raise RuntimeError("flush: what was appended is no head of a response")
             response.informed = 0
             if parked.flushed_tick != self.counts.ticks and length < FLUSH_FREE_BYTES:
@@ -638,7 +641,7 @@ class Handling(Takeovers):
         if error is not None:
             status = self.fail(parked.request, "the handler raised; answered 500, or cut off", error)
             response.closes = False
-        if own.length > 0 and not self.resumed.append(own.bytes, own.length):
+        if not own.move_to(self.resumed, 0):
             raise MemoryError
         own.drop()
         response.buffer = self.resumed
@@ -655,13 +658,40 @@ class Handling(Takeovers):
     def flush_resumed(self) -> cython.int:
         """Send early when resumed requests have appended much, or for long."""
         now_ns: cython.longlong = read_clock_ns()
-        if now_ns - self.flushed_ns > FLUSH_AFTER_NS or self.resumed.length > FLUSH_BYTES:
+        if now_ns - self.flushed_ns > FLUSH_AFTER_NS or self.is_full(self.resumed):
             self.now_ms = now_ns // 1_000_000
             with cython.nogil:
                 flush(self, self.finished_count)  # what the same connections were answered before comes first
                 flush_written(self)
             self.flushed_ns = read_clock_ns()
         return 0
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def is_full(self, answers: ResponseBuffer) -> cython.bint:
+        """Whether so much was answered that it is sent before the next handler is called."""
+        return answers.length > FLUSH_BYTES or answers.file_count >= FLUSH_FILES
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def report_cut(self) -> cython.void:
+        """Log that files became shorter while they were sent, or could not be read."""
+        whose: Request = Request.__new__(Request)
+        try:
+            whose.peer_address = self.cut_peer
+            log.warning(
+                "send_file: %s: %s, %d bytes before the end of an answer; closed the connection of %s (and %d more)",
+                os.readlink(f"/proc/self/fd/{self.cut_fd}"),
+                os.strerror(self.cut_errno) if self.cut_errno else "the file became shorter while it was sent",
+                self.cut_bytes,
+                whose.peer or "a unix socket",
+                self.cut_count - 1,
+            )
+        except Exception:
+            return  # as in report()
+        finally:
+            self.drop_cut()
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)

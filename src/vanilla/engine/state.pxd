@@ -9,6 +9,7 @@ from vanilla.engine.timers cimport TimerNode, TimerWheel
 from vanilla.http1.body cimport Chunked
 from vanilla.http1.head cimport Head
 from vanilla.http1.reply cimport DateLine
+from vanilla.net.posix cimport PeerAddress
 
 # The limits of one listener in the engine's units, and how full it is. A time of 0 is off.
 ctypedef struct Bounds:
@@ -124,6 +125,11 @@ cdef class State:
     cdef bint has_notice
     cdef bint must_log_starved
     cdef long long starved_log_ms
+    cdef int cut_count           # answers cut off since the log was told, because of their files
+    cdef int cut_fd              # of the first of them: the file, its error or 0 where it ended, what lacked, and whose
+    cdef int cut_errno
+    cdef long long cut_bytes
+    cdef PeerAddress cut_peer
 
     cdef Framed *reserve_framed(self, int count) noexcept nogil
     cdef void push_burst(self, Connection *connection, Slab *slab, int first, int trailing) noexcept nogil
@@ -142,6 +148,8 @@ cdef class State:
     cdef void note_busy(self, Connection *connection) noexcept nogil
     cdef void drop_waiting(self, Connection *connection) noexcept nogil
     cdef void close(self, Connection *connection) noexcept nogil
+    cdef void cut_off(self, Connection *connection, int error) noexcept nogil
+    cdef void drop_cut(self) noexcept nogil
     cdef void push_written(self, Connection *connection, Py_ssize_t start) noexcept nogil
     cdef void on_gone(self, void *parked) noexcept nogil
     cdef Notice *notify(self, int kind, Connection *connection) noexcept nogil

@@ -21,7 +21,15 @@ from cython.cimports.vanilla.engine.connections import (
     Intake,
     count_unsent,
 )
-from cython.cimports.vanilla.net.posix import CLOCK_MONOTONIC, c_assert, clock_gettime, timespec
+from cython.cimports.vanilla.net.posix import (
+    CLOCK_MONOTONIC,
+    ECONNRESET,
+    EPIPE,
+    c_assert,
+    clock_gettime,
+    close,
+    timespec,
+)
 
 DRAIN_LINGER_MS = 500  # for a client to read its last answer and close, once the server shuts down
 
@@ -57,6 +65,7 @@ class State:
         self.gone = cython.NULL
         self.notices = cython.NULL
         self.housekeeping.link = cython.NULL
+        self.cut_fd = -1
         self.pool = SlabPool()
         self.table = ConnectionTable()
         self.wheel = TimerWheel()
@@ -74,6 +83,7 @@ class State:
         free(self.written)
         free(self.gone)
         free(self.notices)
+        self.drop_cut()
 
     @cython.cfunc
     @cython.nogil
@@ -162,7 +172,7 @@ class State:
     @cython.nogil
     @cython.exceptval(check=False)
     def list_connection(self, connection: cython.pointer[Connection]) -> cython.void:
-        """Go on with the connection's waiting requests in the next tick."""
+        """Go on with the connection in the next tick: with its waiting requests, or its files."""
         if connection.is_listed:
             return
         if self.listed_count == self.listed_size:
@@ -230,6 +240,35 @@ class State:
         if (bounds.is_full or bounds.is_starved) and not self.has_stopped_accepting:
             bounds.is_full = False
             self.backend.resume_listener(number)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def cut_off(self, connection: cython.pointer[Connection], error: cython.int) -> cython.void:
+        """A file cannot be sent to its end: close, so that the client sees it, and have it logged once a tick.
+
+        The error is 0 where the file has become shorter. A client that is gone is nobody's news.
+        """
+        if error != EPIPE and error != ECONNRESET:
+            self.cut_count += 1
+            self.has_notice = True
+            if self.cut_fd < 0:
+                self.cut_fd = connection.files.fd
+                connection.files.fd = -1
+                self.cut_errno = error
+                self.cut_bytes = connection.files.count
+                self.cut_peer = connection.peer
+        self.close(connection)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def drop_cut(self) -> cython.void:
+        """What was cut off has been logged."""
+        if self.cut_fd >= 0:
+            close(self.cut_fd)
+        self.cut_fd = -1
+        self.cut_count = 0
 
     @cython.cfunc
     @cython.nogil

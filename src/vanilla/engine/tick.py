@@ -41,7 +41,7 @@ from cython.cimports.vanilla.engine.answers import (
 from cython.cimports.vanilla.engine.arrivals import go_on_listed, on_due, on_received
 from cython.cimports.vanilla.engine.connections import FIRST_BYTE, IDLE, Waiting, count_unsent, new_waiting
 from cython.cimports.vanilla.engine.contents import keep_pieces_warm
-from cython.cimports.vanilla.engine.handling import FLUSH_AFTER_NS, FLUSH_BYTES
+from cython.cimports.vanilla.engine.handling import FLUSH_AFTER_NS
 from cython.cimports.vanilla.engine.loop import ACQUIRE, atomic_load
 from cython.cimports.vanilla.engine.state import connection_of, read_clock_ns
 from cython.cimports.vanilla.net.posix import ECONNABORTED, MSG_DONTWAIT, MSG_PEEK, recv
@@ -311,6 +311,8 @@ class Engine(Handling):
         if self.must_log_starved:
             self.must_log_starved = False
             self.report_starved()
+        if self.cut_count > 0:
+            self.report_cut()
         self.flushed_ns = held_since_ns
         self.finished_count = 0
         self.run_waiting()
@@ -326,7 +328,7 @@ class Engine(Handling):
                     break
                 position += 1
                 now_ns = read_clock_ns()
-                if now_ns - self.flushed_ns > FLUSH_AFTER_NS or self.buffer.length > FLUSH_BYTES:
+                if now_ns - self.flushed_ns > FLUSH_AFTER_NS or self.is_full(self.buffer):
                     self.counts.handler_since_ns = 0
                     self.flush_early(index, position)
                     now_ns = self.flushed_ns = read_clock_ns()
@@ -427,7 +429,9 @@ class Engine(Handling):
                 return
             self.counts.ticks += 1
             go_on_listed(self)
-            result = self.backend.wait(0 if self.burst_count > 0 or self.has_notice else self.find_timeout_ms())
+            result = self.backend.wait(
+                0 if self.burst_count + self.listed_count > 0 or self.has_notice else self.find_timeout_ms()
+            )
             if result < 0:
                 self.wait_errno = -result
                 return

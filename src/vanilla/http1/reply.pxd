@@ -28,4 +28,6 @@ cdef Py_ssize_t find_head_end(const unsigned char *data, Py_ssize_t start, Py_ss
 cdef bint has_framing(const unsigned char *data, Py_ssize_t start, Py_ssize_t end) noexcept nogil
 cdef bint drop_content(ResponseBuffer target, Py_ssize_t start) noexcept nogil
 cdef bint set_connection(ResponseBuffer target, Py_ssize_t start, int persistence) noexcept nogil
-cdef int check_response(const unsigned char *data, Py_ssize_t start, Py_ssize_t end, bint is_head) noexcept nogil
+cdef int check_response(
+    const unsigned char *data, Py_ssize_t start, Py_ssize_t end, bint is_head, Py_ssize_t more
+) noexcept nogil

@@ -247,7 +247,7 @@ def drop_content(target: ResponseBuffer, start: cython.Py_ssize_t) -> cython.bin
         at = find_head_end(target.bytes, at, target.length)
     if at < 0:
         return False
-    target.length = at
+    target.truncate(at)
     return True
 
 
@@ -277,12 +277,14 @@ def set_connection(target: ResponseBuffer, start: cython.Py_ssize_t, persistence
         line_end = find_line_end(target.bytes, at, head_end) + 2
         if line_end - at > 11 and equals(target.bytes, at, at + 11, b"connection:", 11):
             memmove(target.bytes + at, target.bytes + line_end, target.length - line_end)
+            target.move_files(line_end, at - line_end)
             target.length -= line_end - at
             head_end -= line_end - at
         else:
             at = line_end
     memmove(target.bytes + start + length, target.bytes + start, target.length - start)
     memcpy(target.bytes + start, line, length)
+    target.move_files(start, length)
     target.length += length
     return True
 
@@ -291,9 +293,14 @@ def set_connection(target: ResponseBuffer, start: cython.Py_ssize_t, persistence
 @cython.nogil
 @cython.exceptval(check=False)
 def check_response(
-    data: cython.p_const_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t, is_head: cython.bint
+    data: cython.p_const_uchar,
+    start: cython.Py_ssize_t,
+    end: cython.Py_ssize_t,
+    is_head: cython.bint,
+    more: cython.Py_ssize_t,
 ) -> cython.int:
-    """0 if data[start:end] is one whole response; else which part is wrong, an index into FAULTS.
+    """0 if data[start:end], with `more` bytes of content than stand in it, is one whole response; else which part is
+    wrong, an index into FAULTS.
 
     Content without Content-Length or chunked coding ends with the connection, which this cannot know to be meant: it is
     a fault, unless there is none.
@@ -340,7 +347,7 @@ def check_response(
         return (
             5 if end - head_end < 5 or memcmp(data + end - 4, cython.cast(cython.p_const_char, b"\r\n\r\n"), 4) else 0
         )
-    return 0 if max(content_length, 0) == end - head_end else 6
+    return 0 if max(content_length, 0) == end - head_end + more else 6
 
 
 FAULTS = (
@@ -394,4 +401,4 @@ def without_content(data: bytes, start: int = 0) -> bytes | None:
 
 def find_fault(data: bytes, is_head: bool = False, start: int = 0) -> str:
     """check_response for tests and fuzzing: what is wrong, or nothing."""
-    return FAULTS[check_response(data, start, len(data), is_head)]
+    return FAULTS[check_response(data, start, len(data), is_head, 0)]

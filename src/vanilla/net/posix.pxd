@@ -3,12 +3,29 @@ from libc.stdint cimport uint16_t, uint32_t
 
 cdef extern from "<errno.h>" nogil:
     int errno
-    int EAGAIN, EEXIST, EPERM, EBADF, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, ECONNABORTED, ECONNRESET, ETIMEDOUT
+    int EAGAIN, EEXIST, EPERM, EBADF, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, ECONNABORTED, ECONNRESET, EIO, EPIPE
+    int ETIMEDOUT
+
+cdef extern from "<sys/types.h>" nogil:
+    ctypedef long long off_t
+    ctypedef unsigned int mode_t
 
 cdef extern from "<unistd.h>" nogil:
     int close(int fd)
+    ssize_t pread(int fd, void *target, size_t size, off_t offset)
     ssize_t read(int fd, void *target, size_t size)
     ssize_t write(int fd, const void *source, size_t length)
+
+cdef extern from "<fcntl.h>" nogil:
+    int F_DUPFD_CLOEXEC, F_GETFL, O_ACCMODE, O_WRONLY
+    int fcntl(int fd, int command, ...)
+
+cdef extern from "<sys/stat.h>" nogil:
+    cdef struct file_status "stat":
+        mode_t st_mode
+        off_t st_size
+    int fstat(int fd, file_status *status)
+    bint S_ISREG(mode_t mode)
 
 cdef extern from "<sys/socket.h>" nogil:
     ctypedef unsigned int socklen_t
