@@ -64,14 +64,14 @@ class EngineSelector(selectors.BaseSelector):
 
     def unregister(self, fileobj: Any) -> selectors.SelectorKey:
         fd = self._fd_of(fileobj)
-        self._watches.pop(fd).cancel()
+        self._forget(fd)
         return self._keys.pop(fd)
 
     def modify(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
         key = self._keys[self._fd_of(fileobj)]
-        if events != key.events:
-            self._watches.pop(key.fd).cancel()
-            self._watch(key.fd, events)
+        self._forget(key.fd)
+        del self._keys[key.fd]
+        self._watch(key.fd, events)
         key = self._keys[key.fd] = key._replace(events=events, data=data)
         return key
 
@@ -93,6 +93,12 @@ class EngineSelector(selectors.BaseSelector):
             watch.cancel()
         self._watches.clear()
         self._keys.clear()
+
+    def _forget(self, fd: int) -> None:
+        """Watch no longer, nor tell what was noted: by the time asyncio looks, the number may be another's."""
+        self._watches.pop(fd).cancel()
+        if self.ready:
+            self.ready[:] = [noted for noted in self.ready if noted[0].fd != fd]
 
     def _watch(self, fd: int, events: int) -> None:
         self._watches[fd] = self._engine.watch_fd(fd, events, self._on_ready, fd, None, None, True)
@@ -219,6 +225,8 @@ class Runner:
         self.is_coroutine = asyncio.iscoroutine
         self.selected = self.loop.selector.ready
         self.ready = self.loop._ready  # type: ignore[attr-defined]  # see the facts above
+        self._drain_waiters: set[asyncio.Future[None]] = set()
+        self._is_drain_awaited = self._has_drained = False
 
     def take_over(self, task: asyncio.Task[object], response: Any) -> None:
         """The coroutine that answers a request has not come to its end in its first step."""
@@ -254,7 +262,9 @@ class Runner:
             if hasattr(source, "aclose"):
                 await source.aclose()
             elif hasattr(source, "close"):
-                source.close()
+                closing = source.close()
+                if inspect.isawaitable(closing):
+                    await closing
 
     def new_future(self) -> asyncio.Future[Any]:
         """What a coroutine waits for, until the engine sets its result."""
@@ -280,9 +290,22 @@ class Runner:
 
     async def wait_drained(self) -> None:
         """`await worker.draining`."""
+        if self._has_drained:
+            return
+        if not self._is_drain_awaited:
+            self._is_drain_awaited = True
+            self._engine.on_drain(self._on_drained, ())
         future = self.loop.create_future()
-        self._engine.on_drain(_settle, (future, None))
-        await future
+        self._drain_waiters.add(future)
+        try:
+            await future
+        finally:
+            self._drain_waiters.discard(future)  # a client may go long before the server does
+
+    def _on_drained(self) -> None:
+        self._has_drained = True
+        for future in self._drain_waiters:
+            _settle(future, None)
 
     def wrap(self, future: Any) -> Awaitable[Any]:
         """A future of another thread, to be awaited here."""
@@ -291,9 +314,10 @@ class Runner:
     def run(self) -> None:
         """Serve until the engine is over."""
         while not self._is_over:
-            # asyncio lets these two out, once the task they end has heard of them: they end no server.
-            with contextlib.suppress(SystemExit, KeyboardInterrupt):
+            try:
                 self.loop.run_forever()
+            except (SystemExit, KeyboardInterrupt):  # asyncio lets these two out of a task; they end no server
+                log.warning("a coroutine of this worker raised; the worker goes on", exc_info=True)
 
     def stop(self) -> None:
         """Have `run` return once this turn is over."""
@@ -307,13 +331,20 @@ class Runner:
         return self.loop.run_until_complete(_awaited(result))
 
     def finish(self) -> None:
-        """Cancel every coroutine that is left, and give them CLEAN_UP_SECONDS to come to their end."""
-        tasks = asyncio.all_tasks(self.loop)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            _, left = self.loop.run_until_complete(asyncio.wait(tasks, timeout=CLEAN_UP_SECONDS))
-            for task in left:
+        """Cancel every coroutine that is left, and give them CLEAN_UP_SECONDS to come to their end.
+
+        One that was cancelled before is in the midst of its clean-up: it is cancelled again only at half-time.
+        """
+        left = asyncio.all_tasks(self.loop)
+        fresh = {task for task in left if not task.cancelling()}
+        for cancelled in (fresh, left):
+            left = {task for task in left if not task.done()}
+            for task in cancelled & left:
+                task.cancel()
+            if left:
+                self.loop.run_until_complete(asyncio.wait(left, timeout=CLEAN_UP_SECONDS / 2))
+        for task in left:
+            if not task.done():
                 log.error("%r was cancelled and does not end within %g s; it is left", task, CLEAN_UP_SECONDS)
         self._bounded(self.loop.shutdown_asyncgens())
 

@@ -42,7 +42,9 @@ cdef class Handling(Takeovers):
     cdef int conclude(self, Parked parked, Py_ssize_t start, int status, object result) except -1
     cdef bint is_whole(self, Parked parked, object result) except -1
     cdef object run_coroutine(self, object result)
-    cdef int suspend_coroutine(self, Py_ssize_t start) except -1
+    cdef int suspend_coroutine(self, Response response, Py_ssize_t start) except -1
+    cdef bint send_own(self, Parked parked) except -1
+    cdef int go_on_early(self, Parked parked) except -1
     cdef int flush_resumed(self) except -1
     cdef bint is_full(self, ResponseBuffer answers) noexcept nogil
     cdef void report_cut(self) noexcept

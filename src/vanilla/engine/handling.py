@@ -29,6 +29,9 @@ from cython.cimports.vanilla.http1.reply import (
     set_connection,
 )
 
+from collections.abc import Coroutine
+from http import HTTPStatus
+
 from vanilla.awaitables import READY, YIELDING
 from vanilla.counters import RequestTiming
 from vanilla.engine.loop import EVENTS, log
@@ -42,6 +45,17 @@ FLUSH_BYTES = 256 * 1024  # of answers, likewise: they are still in the second-l
 FLUSH_FILES = 32  # likewise: each holds a descriptor until it is sent
 
 _DONE, _CLOSE, _SUSPEND = Step.DONE, Step.CLOSE, Step.SUSPEND
+
+
+def describe_result(result: object) -> str:
+    """What a handler returned that is no step, and what to do instead; a coroutine is closed, since nobody runs it."""
+    if not isinstance(result, Coroutine):
+        return f"{result!r}: return Step.DONE, Step.CLOSE or nothing"
+    result.close()
+    return (
+        f"the coroutine {result!r}: make the handler an `async def`, or give it a true attribute `is_async`; "
+        "continuations are plain functions"
+    )
 
 
 @cython.cclass
@@ -114,9 +128,13 @@ class Handling(Takeovers):
     @cython.exceptval(1, check=False)
     def fail(self, request: Request, what: str, error: object) -> cython.int:
         """Log what a handler raised; the negated status to answer with."""
+        status: object
         if isinstance(error, RefusedError):
-            log.info("%r: answered %d: %s", request, error.status, error)
-            return -error.status
+            status = error.status
+            if type(status) is int and status in HTTPStatus._value2member_map_ and status >= 400:
+                log.info("%r: refused with %d: %s", request, status, error)
+                return -status
+            what = f"{what}; its status {status!r} is none of 400 to 599"
         self.report(request, what, error)
         return -500
 
@@ -139,8 +157,7 @@ class Handling(Takeovers):
             self.report(request, "the handler returned Step.SUSPEND but watches nothing; answered 500", None)
             return -500
         if result is not None and result is not _DONE and result is not _CLOSE:
-            what = f"the handler returned {result!r}: return Step.DONE, Step.CLOSE or nothing; answered 500"
-            self.report(request, what, None)
+            self.report(request, f"the handler returned {describe_result(result)}; answered 500", None)
             return -500
         if response.coding != RAW and not response.end_content():
             what = f"the content lacks {response.unwritten} bytes of the length that start() was given; answered 500"
@@ -256,7 +273,7 @@ class Handling(Takeovers):
         rest: cython.int = burst.count - position - 1
         waiting: cython.pointer[Waiting]
         if parked.task is not None:
-            self.suspend_coroutine(start)
+            self.suspend_coroutine(self.response, start)
         elif self.buffer.length > start and not self.begin(self.request, self.response, self.buffer, start):
             return False
         if rest > 0 or burst.trailing:
@@ -294,7 +311,7 @@ class Handling(Takeovers):
     @cython.exceptval(-1, check=False)
     def waits(self, parked: Parked) -> cython.bint:
         """Whether something will go on with the request."""
-        if bool(parked.watches) or parked.has_handle:
+        if bool(parked.watches) or parked.has_handle or parked.early is not None:
             return True
         return parked.drained is not None or parked.body is not None or parked.task is not None
 
@@ -351,6 +368,11 @@ class Handling(Takeovers):
         response: Response = parked.response
         result: object = None
         status: cython.int = 0
+        if parked.task is not None:  # its coroutine writes to the answer until it is over
+            if parked.early is None:
+                parked.early = []
+            parked.early.append((continuation, payload, events))
+            return 0
         self.aim(parked, start)
         self.calling = connection
         self.current = parked
@@ -368,6 +390,8 @@ class Handling(Takeovers):
         if not parked.is_active:
             return 0  # it cut itself off: abandon() comes
         if status == 0 and result is _SUSPEND and self.waits(parked):
+            if parked.task is not None:
+                self.suspend_coroutine(response, start)
             if self.send_more(parked, start):
                 if parked.body is not None:
                     self.ask_content(parked)
@@ -448,7 +472,7 @@ class Handling(Takeovers):
         """End an answer whose head has left; False, with the reason logged, where it has to be cut off."""
         response: Response = parked.response
         if result is not None and result is not _DONE and result is not _CLOSE:
-            self.report(parked.request, f"a continuation returned {result!r}; the answer is cut off", None)
+            self.report(parked.request, f"it returned {describe_result(result)}; the answer is cut off", None)
             return False
         if response.coding != RAW and not response.end_content():
             what = f"the content lacks {response.unwritten} bytes of the length that start() was given; it is cut off"
@@ -466,8 +490,11 @@ class Handling(Takeovers):
         start: cython.Py_ssize_t
         if response.coding == RAW:
             raise RuntimeError("write: the answer has not begun; call response.start() first")
-        if response.is_open:
-            return response.append(data)  # from within the call of its own handler or continuation
+        if response.is_open:  # from within the call of its own handler or continuation, or beside its coroutine
+            response.append(data)
+            if parked.task is not None and parked.response is not None and not self.send_own(parked):
+                raise RuntimeError("write: what was appended is no head of a response")
+            return 0
         start = self.resumed.length
         self.aim(parked, start)
         try:
@@ -483,7 +510,7 @@ class Handling(Takeovers):
         """Parked.finish."""
         start: cython.Py_ssize_t = self.resumed.length
         if parked.response is None or parked.response.is_open:
-            raise RuntimeError("finish in the request's own call: return Step.DONE instead")
+            raise RuntimeError("finish in the request's own call, or while its coroutine runs: return Step.DONE there")
         self.aim(parked, start)
         return self.conclude(parked, start, 0, None)
 
@@ -520,6 +547,7 @@ class Handling(Takeovers):
                 response = parked.response
                 if (
                     response is None
+                    or parked.task is not None
                     or response.is_open
                     or connection.written_count > 0
                     or parked.parked_tick == self.counts.ticks
@@ -578,11 +606,11 @@ class Handling(Takeovers):
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def suspend_coroutine(self, start: cython.Py_ssize_t) -> cython.int:
+    def suspend_coroutine(self, response: Response, start: cython.Py_ssize_t) -> cython.int:
         """What a coroutine has appended and not flushed waits in a buffer of its own: it may still fail."""
-        response: Response = self.response
+        shared: ResponseBuffer = response.buffer
         own: ResponseBuffer = new_own_buffer()
-        if not response.has_begun and not self.buffer.move_to(own, start):
+        if not response.has_begun and not shared.move_to(own, start):
             raise MemoryError
         response.buffer = own
         response.begin = 0
@@ -592,38 +620,53 @@ class Handling(Takeovers):
     def flush_answer(self, response: Response) -> object:
         """Response.flush."""
         parked: Parked = response.parked
-        start: cython.Py_ssize_t = self.resumed.length
+        request: Request
         length: cython.Py_ssize_t
         future: object
-        if self.runner is None or (parked is None and self.calling is cython.NULL):
+        waiting: list = []
+        if self.runner is None or (self.calling is cython.NULL if parked is None else parked.task is None):
             raise RuntimeError("flush is for `async def` handlers; others return Step.SUSPEND after on_drained()")
         if parked is not None and not parked.is_active:
             response.buffer.drop()  # the client is gone, and its coroutine was let go on
             return YIELDING
         if parked is None:
-            if not response.has_begun and self.buffer.length > response.begin:
-                if not self.begin(self.request, response, self.buffer, response.begin):
-                    raise RuntimeError("flush: what was appended is no head of a response")
             parked = self.park()
+            request = self.request if parked.request is None else parked.request
+            if not response.has_begun and response.buffer.length > response.begin:
+                if not self.begin(request, response, response.buffer, response.begin):
+                    raise RuntimeError("flush: what was appended is no head of a response")
             parked.connection.wants_drained = True
         else:
             length = response.buffer.count_bytes(0)
-            if not response.buffer.move_to(self.resumed, 0):
-                raise MemoryError
-            response.buffer.drop()
             parked.connection.wants_drained = True  # before anything is sent: it may be taken at once
-            if not self.send_more(parked, start):
-                self.resumed.truncate(start)
+            if not self.send_own(parked):
                 raise RuntimeError("flush: what was appended is no head of a response")
-            response.informed = 0
             if parked.flushed_tick != self.counts.ticks and length < FLUSH_FREE_BYTES:
                 if count_unsent(parked.connection) == 0:
                     parked.flushed_tick = self.counts.ticks
                     parked.connection.wants_drained = False
                     return READY
         future = self.runner.new_future()
-        parked.drained = (None, future)
+        if parked.drained is not None and parked.drained[0] is None:
+            waiting = [other for other in parked.drained[1] if not other.done()]  # several tasks may write one answer
+        waiting.append(future)
+        parked.drained = (None, waiting)
         return future
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def send_own(self, parked: Parked) -> cython.bint:
+        """Send what the coroutine of a request has appended; False, with the reason logged, where it is no head."""
+        response: Response = parked.response
+        start: cython.Py_ssize_t = self.resumed.length
+        if not response.buffer.move_to(self.resumed, 0):
+            raise MemoryError
+        response.buffer.drop()
+        if not self.send_more(parked, start):
+            self.resumed.truncate(start)
+            return False
+        response.informed = 0
+        return True
 
     def conclude_coroutine(self, response: Response, result: object, error: object) -> None:
         """A coroutine that has waited is over: answer with what it appended."""
@@ -649,9 +692,22 @@ class Handling(Takeovers):
         if result is _SUSPEND and self.waits(parked):
             response.is_open = False
             if self.send_more(parked, start):
+                self.go_on_early(parked)
                 return
             status = -500
         self.conclude(parked, start, status, result)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def go_on_early(self, parked: Parked) -> cython.int:
+        """Catch up on what became ready, or resumed the request, while its coroutine still ran."""
+        early: list = parked.early
+        parked.early = None
+        if early is not None:
+            for continuation, payload, events in early:
+                if parked.is_active:
+                    self.go_on(parked, continuation, payload, events)
+        return 0
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -722,6 +778,10 @@ class Handling(Takeovers):
         watch: Watch
         self.current.is_open = False
         connection.wants_drained = False
+        if self.response.has_begun:  # a flush that was not awaited: it begins with its end
+            self.response.has_begun = False
+            self.stream_count -= 1
+            self.counts.responses[self.response.status // 100] -= 1
         for watch in list(self.current.watches):
             watch.cancel()
         self.current = None

@@ -42,8 +42,9 @@ cdef class Parked:
     cdef object on_disconnect
     cdef object body             # (continuation, None) or (None, future): goes on with the next piece of the content
     cdef PyObject *piece         # bytes that content is being received into, or has been; owned
-    cdef object drained          # (continuation, payload) or (None, future): goes on when the client has taken most
+    cdef object drained          # (continuation, payload) or (None, futures): goes on when the client has taken most
     cdef object task             # the coroutine that answers
+    cdef list early              # what was to go on with the request before its coroutine was over
     cdef bint is_orphan          # its client is gone, and it goes on
     cdef long long flushed_tick  # in which its coroutine last flushed without waiting
     cdef long long parked_tick

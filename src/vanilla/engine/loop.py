@@ -356,7 +356,8 @@ class Loop(State):
         if self.calling is cython.NULL:
             raise RuntimeError("offload with `then` outside a request: only a handler or its continuation has one")
         future = self.offloads.submit(function, arguments)
-        parked = self.park_current(None)
+        parked = self.park()
+        parked.has_handle = True
         future.add_done_callback(_Return(self, parked, continuation))
         return None
 
@@ -617,8 +618,9 @@ class Loop(State):
         continuation, payload = drained
         if continuation is not None:
             return self.go_on(parked, continuation, payload, EVENT_WRITABLE_AGAIN)
-        if not payload.done():
-            payload.set_result(None)
+        for future in payload:
+            if not future.done():
+                future.set_result(None)
         return 0
 
     @cython.cfunc

@@ -285,17 +285,17 @@ class Engine(Handling):
     def finish_coroutines(self) -> cython.int:
         """Give coroutines and the last hook a bounded time to clean up."""
         runner: object = self.runner
-        try:
-            if runner is not None:
-                runner.finish()
-            if self.on_stop is not None:
+        if runner is not None:
+            self.call(runner.finish, ())
+        if self.on_stop is not None:
+            try:
                 result = self.on_stop(self.worker)
                 if runner is not None:
                     runner.run_last(result)
-        except BaseException as error:
-            self.report(self.worker, "the end of the worker: a hook or a coroutine raised", error)
+            except BaseException as error:
+                self.report(self.worker, "on_worker_stop raised", error)
         if runner is not None:
-            runner.close()
+            self.call(runner.close, ())
         return 0
 
     @cython.cfunc
