@@ -250,6 +250,7 @@ def test_a_head_request_is_answered_with_the_head_alone(configure) -> None:
 )
 def test_a_coroutine_subscribes_whether_it_waits_or_not(configure, connect, before, after) -> None:
     channel = Channel(retry=10)
+    returned = []
 
     async def handle(request, response, worker):
         for _ in range(before):
@@ -258,10 +259,12 @@ def test_a_coroutine_subscribes_whether_it_waits_or_not(configure, connect, befo
         channel.publish("first")
         for _ in range(after):
             await asyncio.sleep(0)
+        returned.append(step)
         return step
 
     with Server(configure(handle, port=0)) as server:
         clients = [connect(server) for _ in range(4)]
+        wait(lambda: len(returned) == 4)
         channel.publish("last")
         channel.close()
         for number, client in enumerate(clients):

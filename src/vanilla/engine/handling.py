@@ -5,6 +5,8 @@ appended before it is sent.
 from __future__ import annotations
 
 import os
+from collections.abc import Coroutine
+from http import HTTPStatus
 
 import cython
 from cython.cimports.libc.stdlib import free, malloc
@@ -28,9 +30,6 @@ from cython.cimports.vanilla.http1.reply import (
     parse_status,
     set_connection,
 )
-
-from collections.abc import Coroutine
-from http import HTTPStatus
 
 from vanilla.awaitables import READY, YIELDING
 from vanilla.counters import RequestTiming
