@@ -16,11 +16,10 @@ ctypedef struct Slab:
     Slab *next
     unsigned char bytes[1]
 
-cdef Py_ssize_t SLAB_BYTES, SLABS_SPARE_MAX, RESPONSE_BYTES, RESPONSE_BYTES_KEPT, OWN_RESPONSE_BYTES
+cdef Py_ssize_t SLAB_BYTES, SLABS_SPARE_MAX, WARM_BYTES_MAX, RESPONSE_BYTES, RESPONSE_BYTES_KEPT, OWN_RESPONSE_BYTES
 cdef int FILES_FIRST
 
 cdef Slab *new_slab(Py_ssize_t size) noexcept nogil
-cdef Slab *grow_slab(Slab *slab, Py_ssize_t size) noexcept nogil
 cdef void claim(Slab *slab) noexcept nogil
 cdef void release(Slab *slab) noexcept nogil
 cdef bint is_claimed_by_others(Slab *slab) noexcept nogil
@@ -32,7 +31,12 @@ cdef class SlabPool:
     cdef int spare_count
     cdef Py_ssize_t filled
 
+    cdef Slab *warm
+    cdef Py_ssize_t warm_bytes
+
     cdef bint make_room(self, Py_ssize_t length) noexcept nogil
+    cdef Slab *take(self, Py_ssize_t size) noexcept nogil
+    cdef void give_back(self, Slab *slab) noexcept nogil
     cdef void recycle(self) noexcept nogil
 
 cdef class SlabView:

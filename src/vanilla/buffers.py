@@ -11,6 +11,7 @@ from cython.cimports.cpython.buffer import PyBuffer_FillInfo
 
 SLAB_BYTES = 64 * 1024  # one receive fills at most this much: stays in the second-level cache from tick to tick
 SLABS_SPARE_MAX = 32  # 2 MiB a worker keeps after a burst; what was taken above it is freed
+WARM_BYTES_MAX = 16 * 1024 * 1024  # of blocks for whole bodies a worker keeps: fresh ones cost a page fault every 4 KiB
 RESPONSE_BYTES = 64 * 1024
 OWN_RESPONSE_BYTES = 512  # first room of a waiting coroutine's buffer: thousands may exist, most for a short answer
 RESPONSE_BYTES_KEPT = 1024 * 1024  # a larger buffer is given back to the system once it is empty
@@ -28,18 +29,6 @@ def new_slab(size: cython.Py_ssize_t) -> cython.pointer[Slab]:
         slab.size = size
         slab.next = cython.NULL
     return slab
-
-
-@cython.cfunc
-@cython.nogil
-@cython.exceptval(check=False)
-def grow_slab(slab: cython.pointer[Slab], size: cython.Py_ssize_t) -> cython.pointer[Slab]:
-    """The slab with room for `size` bytes, perhaps moved: for its single owner only. NULL leaves it as it was."""
-    c_assert(slab.claims == 1)
-    grown: cython.pointer[Slab] = cython.cast(cython.pointer[Slab], realloc(slab, cython.sizeof(Slab) + size))
-    if grown is not cython.NULL:
-        grown.size = size
-    return grown
 
 
 @cython.cfunc
@@ -70,11 +59,15 @@ def is_claimed_by_others(slab: cython.pointer[Slab]) -> cython.bint:
 @cython.final
 @cython.cclass
 class SlabPool:
-    """The slabs of one worker. `current` is filled up to `filled`; full ones wait in `used` until the tick is over."""
+    """The slabs of one worker. `current` is filled up to `filled`; full ones wait in `used` until the tick is over.
+
+    Beside these `warm` ones, of any size, which whole bodies were received into.
+    """
 
     def __cinit__(self) -> None:
-        self.current = self.used = self.spare = cython.NULL
+        self.current = self.used = self.spare = self.warm = cython.NULL
         self.spare_count = 0
+        self.warm_bytes = 0
         self.filled = 0
         self.current = new_slab(SLAB_BYTES)
         if self.current is cython.NULL:
@@ -91,6 +84,10 @@ class SlabPool:
         while self.spare is not cython.NULL:
             slab = self.spare
             self.spare = slab.next
+            release(slab)
+        while self.warm is not cython.NULL:
+            slab = self.warm
+            self.warm = slab.next
             release(slab)
 
     @cython.cfunc
@@ -115,6 +112,35 @@ class SlabPool:
         self.current = slab
         self.filled = 0
         return True
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def take(self, size: cython.Py_ssize_t) -> cython.pointer[Slab]:
+        """A slab of `size` bytes or more with one claim, the caller's, warm if there is one; NULL without memory."""
+        slab: cython.pointer[Slab] = self.warm if size >= SLAB_BYTES else cython.NULL
+        link: cython.pointer[cython.pointer[Slab]] = cython.address(self.warm)
+        while slab is not cython.NULL:
+            if slab.size >= size:
+                link[0] = slab.next
+                slab.next = cython.NULL
+                self.warm_bytes -= slab.size
+                return slab
+            link = cython.address(slab.next)
+            slab = slab.next
+        return new_slab(size)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def give_back(self, slab: cython.pointer[Slab]) -> cython.void:
+        """Give up one claim on a slab; a large one that nobody else claims is kept for the next body."""
+        if slab.size < SLAB_BYTES or slab.size + self.warm_bytes > WARM_BYTES_MAX or is_claimed_by_others(slab):
+            release(slab)
+            return
+        slab.next = self.warm
+        self.warm = slab
+        self.warm_bytes += slab.size
 
     @cython.cfunc
     @cython.nogil

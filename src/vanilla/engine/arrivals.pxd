@@ -4,7 +4,7 @@ from vanilla.contract cimport Framed
 from vanilla.engine.connections cimport Connection
 from vanilla.engine.state cimport Bounds, State
 
-cdef Py_ssize_t HELD_HEAD_BYTES, HELD_CONTENT_BYTES
+cdef Py_ssize_t HELD_HEAD_BYTES, HELD_CONTENT_BYTES, HELD_SENDER_BYTES, HELD_SENT_BYTES
 
 cdef void go_on_listed(State state) noexcept nogil
 cdef void on_received(State state, Completion *completion) noexcept nogil

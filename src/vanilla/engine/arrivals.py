@@ -10,7 +10,7 @@ import cython
 from cython.cimports.libc.stdint import uint8_t
 from cython.cimports.libc.stdlib import free
 from cython.cimports.libc.string import memchr, memcpy
-from cython.cimports.vanilla.buffers import claim, grow_slab, new_slab
+from cython.cimports.vanilla.buffers import claim, new_slab
 from cython.cimports.vanilla.contract import (
     LIMIT_BODY,
     LIMIT_EXTENSION,
@@ -52,6 +52,8 @@ from cython.cimports.vanilla.net.posix import ETIMEDOUT, c_assert
 
 HELD_HEAD_BYTES = 1024  # first room for a head that arrives in pieces; it doubles as needed
 HELD_CONTENT_BYTES = 64 * 1024  # first room for content: a client that only declares much gets no more
+HELD_SENDER_BYTES = 1024 * 1024  # room, once the client has shown that it does send ...
+HELD_SENT_BYTES = 16 * 1024  # ... this much
 
 
 @cython.cfunc
@@ -355,15 +357,11 @@ def hold(
     Where it begins the slab that is held already, it stays there.
     """
     length: cython.Py_ssize_t = end - at
-    size: cython.Py_ssize_t
     held: cython.pointer[Slab]
     if connection.arrival == IN_CHUNKED_CONTENT:
         length = connection.decoded_end
     if slab != connection.held or at > 0:
-        size = max(length * 2, HELD_HEAD_BYTES if connection.arrival == IN_HEAD else HELD_CONTENT_BYTES)
-        if connection.arrival == IN_SIZED_CONTENT:
-            size = min(size, connection.needed)
-        held = new_slab(size)
+        held = state.pool.take(find_room(connection, length))
         if held is cython.NULL:
             return False
         memcpy(held.bytes, slab.bytes + at, length)
@@ -381,13 +379,30 @@ def hold(
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
+def find_room(connection: cython.pointer[Connection], length: cython.Py_ssize_t) -> cython.Py_ssize_t:
+    """How much room a message of which `length` bytes are there is worth: as much as has come, and a step more."""
+    if connection.arrival == IN_HEAD:
+        return max(length * 2, HELD_HEAD_BYTES)
+    size: cython.Py_ssize_t = max(length * 2, HELD_SENDER_BYTES if length >= HELD_SENT_BYTES else HELD_CONTENT_BYTES)
+    if connection.arrival != IN_SIZED_CONTENT:
+        return size
+    if length < HELD_SENT_BYTES and connection.needed > HELD_CONTENT_BYTES:
+        return HELD_SENT_BYTES  # little, since it is copied once the client has shown that it sends
+    return min(size, connection.needed)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
 def grow_held(state: State, connection: cython.pointer[Connection], size: cython.Py_ssize_t) -> cython.bint:
     """Have room for `size` bytes in the held slab, which no request looks into yet; False when there is no memory."""
     grown: cython.pointer[Slab]
     if connection.held.size < size:
-        grown = grow_slab(connection.held, max(size, connection.held.size * 2))
+        grown = state.pool.take(max(size, find_room(connection, size)))
         if grown is cython.NULL:
             return False
+        memcpy(grown.bytes, connection.held.bytes, connection.held_end)
+        state.pool.give_back(connection.held)
         connection.held = grown
     return True
 
@@ -401,8 +416,7 @@ def aim_receive(state: State, connection: cython.pointer[Connection]) -> cython.
     if connection.arrival != IN_SIZED_CONTENT:
         return
     if connection.held_end == connection.held.size and connection.held_end < connection.needed:
-        size: cython.Py_ssize_t = min(connection.needed, connection.held.size * 2)
-        if not grow_held(state, connection, size):
+        if not grow_held(state, connection, connection.held_end + 1):
             return  # the shared slabs serve, and arrive_held tries again
     connection.channel.target = connection.held.bytes + connection.held_end
     connection.channel.target_room = min(connection.needed, connection.held.size) - connection.held_end

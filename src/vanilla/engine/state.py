@@ -277,7 +277,7 @@ class State:
         """Nobody looks into this tick's bytes any more, but for those who claimed them."""
         index: cython.int
         for index in range(self.borrowed_count):
-            release(self.borrowed[index])
+            self.pool.give_back(self.borrowed[index])
         self.borrowed_count = 0
         self.framed_count = self.burst_count = self.flushed_count = self.finished_count = self.written_count = 0
         self.resumed.clear()
