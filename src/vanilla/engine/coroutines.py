@@ -63,14 +63,17 @@ class EngineSelector(selectors.BaseSelector):
 
     def unregister(self, fileobj: Any) -> selectors.SelectorKey:
         fd = self._fd_of(fileobj)
-        self._forget(fd)
+        self._drop_noted(fd)
+        self._watches.pop(fd).cancel()
         return self._keys.pop(fd)
 
     def modify(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
         key = self._keys[self._fd_of(fileobj)]
-        self._forget(key.fd)
-        del self._keys[key.fd]
-        self._watch(key.fd, events)
+        self._drop_noted(key.fd)  # it is told to the old callbacks; what is still ready is noted again
+        if events != key.events:
+            del self._keys[key.fd]
+            self._watches.pop(key.fd).cancel()
+            self._watch(key.fd, events)
         key = self._keys[key.fd] = key._replace(events=events, data=data)
         return key
 
@@ -93,9 +96,8 @@ class EngineSelector(selectors.BaseSelector):
         self._watches.clear()
         self._keys.clear()
 
-    def _forget(self, fd: int) -> None:
-        """Watch no longer, nor tell what was noted: by the time asyncio looks, the number may be another's."""
-        self._watches.pop(fd).cancel()
+    def _drop_noted(self, fd: int) -> None:
+        """Leave what was noted untold: by the time asyncio looks, the number may be another's."""
         if self.ready:
             self.ready[:] = [noted for noted in self.ready if noted[0].fd != fd]
 
