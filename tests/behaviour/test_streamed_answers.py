@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import threading
@@ -21,6 +22,7 @@ def get(path: str = "/", version: str = "1.1", method: str = "GET", fields: str 
 
 
 def fds() -> int:
+    gc.collect()  # what earlier tests have left behind
     return len(os.listdir("/proc/self/fd"))
 
 
@@ -308,12 +310,9 @@ def test_empty_pieces_do_not_end_an_answer(configure) -> None:
     assert result.bodies == [b"ab"]
 
 
-@pytest.mark.parametrize(
-    ("request_bytes", "heads"), [(get("/stream", method="HEAD"), {0})], ids=["head"]
-)
-def test_nothing_is_pulled_for_an_answer_without_content(configure, request_bytes, heads) -> None:
+def test_nothing_is_pulled_for_an_answer_without_content(configure) -> None:
     source = Source(PIECES)
-    (result,) = drive(configure(streaming(source)), [ask(request_bytes, heads=heads)])
+    (result,) = drive(configure(streaming(source)), [ask(get("/stream", method="HEAD"), heads={0})])
     assert (result.statuses, source.taken, source.closed.is_set()) == ([200], 0, True)
 
 
@@ -323,7 +322,7 @@ def test_a_large_stream_arrives_whole_at_any_pace(configure) -> None:
         Script(rounds=[Round(send=get("/stream")), Round(send=get())], receive_buffer=4096, receive_bytes=size)
         for size in (3_000, 65_536)
     ]
-    results = drive(configure(lambda *args: streaming(list(content))(*args)), scripts)
+    results = drive(configure(streaming(content)), scripts)
     assert [result.bodies for result in results] == [[b"".join(content), b"other"]] * 2
 
 
@@ -368,6 +367,8 @@ class Hub:
         if deed is not None:
             self.results.append(deed(self, worker))
             return response.reply(200, b"done")
+        if request.path not in (b"/open", b"/raw"):
+            return response.reply(200, b"other")
         if request.path == b"/open":
             response.start(200)
         self.handles.append(worker.park(on_disconnect=self.leave))
@@ -428,11 +429,11 @@ def test_an_answer_that_has_not_begun_takes_no_pieces_and_goes_on(configure) -> 
         hub.handles[0].resume(lambda request, response, *_: response.reply(200, b"late"))
 
     with Session(configure(Hub(write=write, answer=answer))) as session:
-        group = session.fire([ask(get("/raw") + get("/write"), lambda received: True)])
+        group = session.fire([ask(get("/raw") + get(), lambda received: True)])
         session.await_counters(lambda counters: counters.parked == 1)
         session.fire([ask(get("/write"))])
         session.fire([ask(get("/answer"))])
-        assert session.wait(group, frames(2))[0].bodies == [b"late", b"done"]
+        assert session.wait(group, frames(2))[0].bodies == [b"late", b"other"]
 
 
 def test_to_finish_an_answer_that_has_not_begun_is_a_500(configure, caplog) -> None:
@@ -561,8 +562,6 @@ def test_streams_are_told_once_short_answers_are_finished_or_half_the_grace_is_o
     order = []
 
     def short(request, response, worker, parked, event):
-        if not worker.draining:
-            parked.resume_later()
         order.append("short")
         response.reply(200, b"short")
 
@@ -583,15 +582,15 @@ def test_streams_are_told_once_short_answers_are_finished_or_half_the_grace_is_o
         return Step.SUSPEND
 
     grace = 600.0 if finishes else 0.2
-    with Server(configure(handle, port=0, graceful_timeout=grace)) as server:
-        with Client(("127.0.0.1", server.port)) as client:
-            stream = client.fire([ask(get(), headers_seen)])
-            other = client.fire([ask(get("/short"), lambda received: True)])
-            while server.counters().parked < 2:
-                os.sched_yield()
-            server.shutdown()
-            assert client.wait(stream, frames(1))[0].statuses == [200]
-            assert client.wait(other, eof)[0].statuses == [200] * finishes
+    server = Server(configure(handle, port=0, graceful_timeout=grace))
+    with server, Client(("127.0.0.1", server.port)) as client:
+        stream = client.fire([ask(get(), headers_seen)])
+        other = client.fire([ask(get("/short"), lambda received: True)])
+        while server.counters().parked < 2:
+            os.sched_yield()
+        server.shutdown()
+        assert client.wait(stream, frames(1))[0].statuses == [200]
+        assert client.wait(other, eof)[0].statuses == [200] * finishes
     assert order == ["short"] * finishes + ["stream"]
 
 
@@ -612,8 +611,8 @@ def test_what_on_drain_calls_may_raise_and_others_are_called(configure, caplog) 
 
 def test_a_streamed_answer_is_timed_with_all_its_bytes(configure, pieces) -> None:
     timings = []
-    results = drive(configure(pieces, on_request_timing=timings.append), repeat(3, ask(get())))
+    results = drive(configure(pieces, on_timing=timings.append), repeat(3, ask(get())))
     assert len(timings) == 3
     for timing in timings:
-        assert (timing.status, timing.sent_ns >= timing.handler_exit_ns > 0) == (200, True)
+        assert (timing.status, timing.sent_ns >= timing.returned_ns > 0) == (200, True)
         assert timing.response_bytes == len(results[0].raw)
