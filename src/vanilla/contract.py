@@ -625,6 +625,8 @@ class Response:
     def clear(self) -> None:
         """Drop what this handler has appended so far, not what earlier requests were answered."""
         if self.is_open:
+            if self.coding == SIZED and self.has_begun:
+                self.unwritten += self.buffer.count_bytes(self.begin)  # all of it is content: the head has left
             self.buffer.truncate(self.begin)
             if not self.has_begun:
                 self.forget()
@@ -643,7 +645,7 @@ class Response:
         headers: object = (),
         *,
         content_type: str | bytes | None = None,
-        length: int | None = None,
+        length: object = None,
     ) -> None:
         """Append the head of an answer whose content follows by `write`, in pieces.
 
