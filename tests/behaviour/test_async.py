@@ -525,3 +525,387 @@ class Router:
 def test_an_object_that_is_async_returns_coroutines_or_steps(configure) -> None:
     paths = ["/step", "/waits", "/at_once", "/step"]
     assert bodies(configure, Router(), *paths) == [b"step", b"coroutine", b"coroutine", b"step"]
+
+
+# Clients that go.
+
+
+def test_a_coroutine_whose_client_goes_is_cancelled_at_its_await_and_cleans_up(configure) -> None:
+    seen = []
+
+    async def handle(request, response, worker):
+        seen.append(request)
+        try:
+            await worker.sleep(1000)
+        except asyncio.CancelledError:
+            seen.append("cancelled")
+            raise
+        finally:
+            await asyncio.sleep(0.001)  # cleaning up may wait
+            seen.append(request.disconnected)
+
+    with Server(configure(handle, port=0)) as server:
+        client = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+        client.sendall(get("/"))
+        until(lambda: server.counters().parked == 1)
+        reset(client)
+        until(lambda: seen[1:] == ["cancelled", True])
+        until(lambda: server.counters().open == 0)
+        assert (server.counters().parked, server.counters().in_flight) == (0, 0)
+
+
+@pytest.mark.parametrize("configured", ["cancel", "ignore"])
+@pytest.mark.parametrize("asked", [None, "cancel", "ignore"])
+@pytest.mark.parametrize("waits_first", [False, True], ids=["asked_at_once", "asked_later"])
+def test_what_becomes_of_a_coroutine_without_a_client_is_said_by_request_or_config(
+    configure, configured: str, asked: str | None, waits_first: bool
+) -> None:
+    seen, gates = [], []
+
+    async def handle(request, response, worker):
+        if waits_first:
+            await asyncio.sleep(0)
+        request.on_disconnect = asked
+        gates.append(asyncio.Event())
+        try:
+            await gates[0].wait()
+            response.start(200)
+            response.write(b"unheard")
+            await response.flush()
+            seen.append("came to its end")
+        except asyncio.CancelledError:
+            seen.append("cancelled")
+            raise
+
+    with Server(configure(handle, port=0, on_disconnect=configured)) as server:
+        client = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+        client.sendall(get("/"))
+        until(lambda: gates)
+        reset(client)
+        until(lambda: server.counters().open == 0)
+        server.workers[0].post(lambda: server.workers[0].post(gates[0].set))
+        until(lambda: seen)
+    assert seen == ["cancelled" if (asked or configured) == "cancel" else "came to its end"]
+
+
+def test_a_shutdown_waits_for_a_coroutine_that_goes_on_without_its_client(configure) -> None:
+    seen, gates = [], []
+
+    async def handle(request, response, worker):
+        gates.append(asyncio.Event())
+        await gates[0].wait()
+        await worker.sleep(0.05)
+        seen.append("came to its end")
+
+    server = Server(configure(handle, port=0, on_disconnect="ignore"))
+    server.start()
+    client = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+    client.sendall(get("/"))
+    until(lambda: gates)
+    reset(client)
+    until(lambda: server.counters().open == 0)
+    server.workers[0].post(gates[0].set)
+    server.shutdown(20)
+    assert seen == ["came to its end"]
+
+
+def test_a_client_that_only_shuts_its_writing_side_is_answered(configure) -> None:
+    gates = []
+
+    async def handle(request, response, worker):
+        gates.append(asyncio.Event())
+        await gates[0].wait()
+        response.reply(200, request.path)
+
+    with connected(configure(handle, port=0)) as (server, client):
+        client.sendall(get("/half"))
+        client.shutdown(socket.SHUT_WR)
+        until(lambda: gates)
+        server.workers[0].post(gates[0].set)
+        assert read_all(client).endswith(b"/half")
+
+
+def test_a_client_that_goes_during_a_flush_has_its_coroutine_cancelled(configure) -> None:
+    seen = []
+
+    async def handle(request, response, worker):
+        response.start(200)
+        try:
+            while True:
+                response.write(BIG)
+                seen.append(len(BIG))
+                await response.flush()
+        finally:
+            seen.append("over")
+
+    with Server(configure(handle, port=0)) as server:
+        client = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+        client.sendall(get("/"))
+        assert client.recv(10_000)
+        reset(client)
+        until(lambda: seen[-1] == "over")
+        until(lambda: server.counters().open == 0)
+        assert (server.counters().parked, server.counters().in_flight) == (0, 0)
+
+
+# Flushing, and streaming.
+
+
+@pytest.mark.parametrize("waits_first", [False, True], ids=["first_step", "later_step"])
+def test_a_flush_waits_for_a_client_that_does_not_read(configure, waits_first: bool) -> None:
+    written = []
+    pieces = 1024  # 64 MiB: more than any socket buffers
+
+    async def handle(request, response, worker):
+        if waits_first:
+            await asyncio.sleep(0)
+        response.start(200, length=pieces * len(BIG))
+        for _ in range(pieces):
+            response.write(BIG)
+            await response.flush()
+            written.append((len(BIG), response.unsent))
+
+    limits = Limits(high_water_bytes=4096, low_water_bytes=1024)
+    with Server(configure(handle, port=0, limits=limits)) as server, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(20)
+        client.connect(("127.0.0.1", server.port))
+        client.sendall(get("/") + get("/")[:1])
+        ticks = [-1]
+
+        def has_stopped() -> bool:
+            """Two looks, with a round trip of the worker between them, see the same."""
+            before = len(written)
+            turned = threading.Event()
+            server.workers[0].post(lambda: server.workers[0].post(turned.set))
+            assert turned.wait(20)
+            ticks.append(before)
+            return before > 0 and ticks[-50:] == [before] * 50
+
+        until(has_stopped)
+        assert len(written) < pieces // 2
+        assert max(unsent for _, unsent in written) <= 4096
+        received = b""
+        while not received.endswith(b"\r\n\r\n"):
+            received += client.recv(1)
+        total = 0
+        while total < pieces * len(BIG):
+            total += len(client.recv(1_000_000))
+        assert len(written) >= pieces - 1
+
+
+async def pieces_async(seen):
+    try:
+        for piece in (b"one", b"", b"two", BIG):
+            yield piece
+            await asyncio.sleep(0)
+    finally:
+        seen.append("closed")
+
+
+def pieces_plain(seen):
+    try:
+        yield from (b"one", b"", b"two", BIG)
+    finally:
+        seen.append("closed")
+
+
+SOURCES = [pieces_async, pieces_plain]
+
+
+@pytest.mark.parametrize("make", SOURCES)
+@pytest.mark.parametrize("waits_first", [False, True], ids=["first_step", "later_step"])
+@pytest.mark.parametrize("length", [None, 6 + len(BIG)], ids=["chunked", "sized"])
+def test_an_iterable_is_streamed_and_closed(configure, make, waits_first: bool, length: int | None) -> None:
+    seen = []
+
+    async def handle(request, response, worker):
+        if waits_first:
+            await asyncio.sleep(0)
+        response.start(200, length=length)
+        response.stream(make(seen))
+
+    assert bodies(configure, handle, "/", "/") == [b"onetwo" + BIG] * 2
+    assert seen == ["closed"] * 2
+
+
+@pytest.mark.parametrize("make", SOURCES)
+@pytest.mark.parametrize("waits_first", [False, True], ids=["first_step", "later_step"])
+def test_a_stream_to_http_1_0_ends_with_the_connection_and_one_to_head_has_no_content(
+    configure, make, waits_first: bool
+) -> None:
+    seen = []
+
+    async def handle(request, response, worker):
+        if waits_first:
+            await asyncio.sleep(0)
+        response.start(200)
+        response.stream(make(seen))
+
+    old = ask(get("/", "1.0") + get("/never"), eof)
+    head = ask(get("/", method="HEAD") * 2, count(b"\r\n\r\n", 2))
+    results = drive(configure(handle), [old, head])
+    assert results[0].raw.endswith(b"\r\n\r\nonetwo" + BIG)
+    assert b"chunked" not in results[0].raw
+    assert results[1].raw.endswith(b"\r\n\r\n")
+    assert (results.counters.parked, results.counters.in_flight) == (0, 0)
+    assert seen.count("closed") >= 1  # a generator that was never begun has nothing to close
+
+
+@pytest.mark.parametrize("make", SOURCES)
+@pytest.mark.parametrize("waits_first", [False, True], ids=["first_step", "later_step"])
+def test_a_stream_may_have_trailers_and_close(configure, make, waits_first: bool) -> None:
+    async def handle(request, response, worker):
+        if waits_first:
+            await asyncio.sleep(0)
+        response.start(200, {"Trailer": "Sum"})
+        response.trailers({"Sum": "1"})
+        response.stream(make([]))
+        return Step.CLOSE
+
+    results = drive(configure(handle), [ask(get("/") * 2, eof)])
+    assert results[0].raw.endswith(b"0\r\nSum: 1\r\n\r\n")
+    assert len(results[0].frames) == 1
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+@pytest.mark.parametrize("waits_first", [False, True], ids=["first_step", "later_step"])
+def test_an_iterable_that_raises_has_its_answer_cut_off(configure, caplog, is_async, waits_first: bool) -> None:
+    async def fail_later():
+        yield b"begin"
+        await asyncio.sleep(0.001)
+        raise LookupError("on purpose")
+
+    def fail():
+        yield BIG
+        yield BIG
+        raise LookupError("on purpose")
+
+    async def handle(request, response, worker):
+        if waits_first:
+            await asyncio.sleep(0)
+        response.start(200)
+        response.stream(fail_later() if is_async else fail())
+
+    results = drive(configure(handle), [ask(get("/") + get("/never"), eof)])
+    assert not results[0].raw.endswith(b"0\r\n\r\n")
+    assert results[0].raw.count(b"HTTP/1.1 ") == 1
+    assert "on purpose" in caplog.text
+    assert (results.counters.parked, results.counters.in_flight) == (0, 0)
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+@pytest.mark.parametrize("waits_first", [False, True], ids=["first_step", "later_step"])
+def test_a_generator_is_closed_when_its_client_goes(configure, is_async, waits_first: bool) -> None:
+    seen = []
+
+    async def endless_async():
+        try:
+            while True:
+                yield BIG
+        finally:
+            await asyncio.sleep(0)
+            seen.append("closed")
+
+    def endless():
+        try:
+            while True:
+                yield BIG
+        finally:
+            seen.append("closed")
+
+    async def handle(request, response, worker):
+        if waits_first:
+            await asyncio.sleep(0)
+        response.start(200)
+        response.stream(endless_async() if is_async else endless())
+
+    with Server(configure(handle, port=0)) as server:
+        client = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+        client.sendall(get("/"))
+        assert client.recv(10_000)
+        reset(client)
+        until(lambda: seen == ["closed"])
+        until(lambda: server.counters().open == 0)
+        assert (server.counters().parked, server.counters().in_flight) == (0, 0)
+
+
+def test_a_coroutine_that_has_waited_may_leave_its_answer_to_a_handle(configure) -> None:
+    def end(request, response, worker, payload, event):
+        response.reply(200, payload)
+
+    async def handle(request, response, worker):
+        await asyncio.sleep(0)
+        parked = response.park()
+        if request.path == b"/early":
+            parked.resume(end, b"early")  # while the coroutine still runs
+            await asyncio.sleep(0)
+        else:
+            worker.call_later(0.001, parked.resume, end, b"late")
+        return Step.SUSPEND
+
+    assert bodies(configure, handle, "/late", "/early", "/late") == [b"late", b"early", b"late"]
+
+
+# Waiting for descriptors and timers.
+
+
+def test_a_wait_that_is_cancelled_leaves_its_descriptor_alone_and_free(configure) -> None:
+    async def handle(request, response, worker):
+        ends = os.pipe()
+        try:
+            for _ in range(3):  # it would be watched already if a wait left its watch behind
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.002):
+                        await worker.readable(ends[0])
+            os.write(ends[1], b"x")
+            event = await worker.readable(ends[0])
+            response.reply(200, b"%d %b" % (event, os.read(ends[0], 1)))
+        finally:
+            for fd in ends:
+                os.close(fd)
+
+    assert bodies(configure, handle, "/", "/") == [b"%d x" % Event.READABLE] * 2
+
+
+def test_waits_that_cannot_be_are_refused(configure, tmp_path) -> None:
+    async def handle(request, response, worker):
+        with open(tmp_path / "file", "wb") as regular, pytest.raises(OSError, match="regular file"):  # noqa: ASYNC230
+            await worker.readable(regular.fileno())
+        ends = os.pipe()
+        first = asyncio.create_task(worker.readable(ends[0]))
+        await asyncio.sleep(0)
+        with pytest.raises(ValueError, match="watched already"):
+            await worker.readable(ends[0])
+        first.cancel()
+        await asyncio.wait([first])
+        for fd in ends:
+            os.close(fd)
+        with pytest.raises(OSError, match="closed|Bad file"):
+            await worker.readable(ends[0])
+        for seconds in (-1, float("nan")):
+            with pytest.raises(ValueError, match="seconds"):
+                await worker.sleep(seconds)
+        response.reply(200, b"refused")
+
+    assert bodies(configure, handle, "/") == [b"refused"]
+
+
+@pytest.mark.parametrize(
+    "misuse",
+    [
+        pytest.param(lambda worker, response: worker.readable(0), id="readable"),
+        pytest.param(lambda worker, response: worker.writable(1), id="writable"),
+        pytest.param(lambda worker, response: worker.sleep(1), id="sleep"),
+        pytest.param(lambda worker, response: worker.offload(int), id="offload"),
+        pytest.param(lambda worker, response: worker.draining.__await__(), id="draining"),
+        pytest.param(lambda worker, response: response.flush(), id="flush"),
+    ],
+)
+def test_a_plain_handler_is_told_that_it_cannot_await(configure, misuse) -> None:
+    def handle(request, response, worker):
+        with pytest.raises(RuntimeError, match="async def"):
+            misuse(worker, response)
+        response.reply(200, b"refused")
+
+    assert bodies(configure, handle, "/") == [b"refused"]
