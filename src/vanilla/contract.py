@@ -810,8 +810,8 @@ class Response:
         return 0 if self.loop is None else self.loop.count_unsent_of(self)
 
     def flush(self) -> object:
-        """`await response.flush()` sends what was written, and waits while the client has more to take than
-        `Limits.high_water_bytes`, until `low_water_bytes` are left. For `async def` handlers.
+        """`await response.flush()` sends what was written, and waits until the client has no more to take than
+        `Limits.low_water_bytes`. For `async def` handlers.
 
         Raises: RuntimeError where what was appended is no head, or outside a coroutine.
         """
