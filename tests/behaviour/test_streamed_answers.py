@@ -616,3 +616,49 @@ def test_a_streamed_answer_is_timed_with_all_its_bytes(configure, pieces) -> Non
     for timing in timings:
         assert (timing.status, timing.sent_ns >= timing.returned_ns > 0) == (200, True)
         assert timing.response_bytes == len(results[0].raw)
+
+
+def test_streams_of_small_requests_hold_no_slab_that_others_stood_in(configure) -> None:
+    """512 of them, each pipelined behind 60 KiB that were answered: the slabs would be 32 MiB."""
+
+    def handle(request, response, worker):
+        if request.path != b"/open":
+            return response.reply(200)
+        response.start(200)
+        worker.park()
+        return Step.SUSPEND
+
+    def resident() -> int:
+        with open("/proc/self/statm") as statm:
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+    filler = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n" + b"x" * 60_000
+    with Session(configure(handle)) as session:
+        session.fire(repeat(16, ask(filler)))
+        before = resident()
+        for _ in range(32):
+            session.fire(repeat(16, ask(filler + get("/open"), count(b"\r\n\r\n", 2))))
+        assert session.server.counters().parked == 512
+        assert resident() - before < 16 * 2**20
+
+
+def test_a_handle_given_twice_is_written_to_twice_even_if_its_client_has_just_gone(configure) -> None:
+    """Nobody has told the worker: the first of the two sends finds out."""
+    held = threading.Event()
+    gone = threading.Event()
+
+    def write(hub, worker):
+        held.set()
+        assert gone.wait(20)
+        return len([worker.write_each(hub.handles * 3, b"x" * 100, 10**6) for _ in range(3)])
+
+    hub = Hub(write=write)
+    with Session(configure(hub)) as session:
+        group = session.fire([ask(get("/open"), headers_seen)])
+        other = session.fire([ask(get("/write"), lambda received: True)])
+        assert held.wait(20)
+        session.close(group, reset=True)
+        gone.set()
+        assert session.wait(other, frames(1))[0].statuses == [200]
+        counters = session.await_counters(lambda counters: counters.parked == 0)
+        assert (hub.gone, counters.open) == (1, 1)
