@@ -1299,3 +1299,22 @@ def test_coroutines_are_timed_like_any_other_handler(configure) -> None:
     assert sum(timing.response_bytes for timing in timings) == len(results[0].raw)
     for timing in timings:
         assert 0 < timing.received_ns <= timing.entered_ns < timing.returned_ns <= timing.sent_ns
+
+
+def test_a_coroutine_that_flushes_to_a_client_that_goes_comes_to_its_end_if_told_to(configure) -> None:
+    seen = []
+
+    async def handle(request, response, worker):
+        response.start(200)
+        for _ in range(1024):  # 64 MiB: more than any socket buffers
+            response.write(BIG)
+            await response.flush()
+        seen.append("came to its end")
+
+    with Server(configure(handle, port=0, on_disconnect="ignore")) as server:
+        client = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+        client.sendall(get("/"))
+        assert client.recv(10_000)
+        reset(client)
+        until(lambda: seen)
+        until(lambda: is_idle(server))
