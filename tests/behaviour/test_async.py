@@ -1318,3 +1318,35 @@ def test_a_coroutine_that_flushes_to_a_client_that_goes_comes_to_its_end_if_told
         reset(client)
         until(lambda: seen)
         until(lambda: is_idle(server))
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+def test_an_endless_stream_ends_with_its_client_even_if_coroutines_go_on_without_theirs(configure, is_async) -> None:
+    seen = []
+
+    async def endless_async():
+        try:
+            while True:
+                yield BIG
+        finally:
+            seen.append("closed")
+
+    def endless():
+        try:
+            while True:
+                yield BIG
+        finally:
+            seen.append("closed")
+
+    async def handle(request, response, worker):
+        await asyncio.sleep(0)
+        response.start(200)
+        response.stream(endless_async() if is_async else endless())
+
+    with Server(configure(handle, port=0, on_disconnect="ignore")) as server:
+        client = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+        client.sendall(get("/"))
+        assert client.recv(10_000)
+        reset(client)
+        until(lambda: seen == ["closed"])
+        until(lambda: is_idle(server))

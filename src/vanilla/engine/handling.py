@@ -594,6 +594,11 @@ class Handling(Takeovers):
         parked: Parked = response.parked
         parked.task = task
 
+    def has_lost(self, response: Response) -> bool:
+        """Whether the client of an answer that a coroutine writes is gone."""
+        parked: Parked = response.parked
+        return parked is not None and not parked.is_active
+
     def take_source(self, response: Response) -> object:
         """What `Response.stream` was given, once; None if nothing was, or the answer has no content."""
         source: object = response.source
