@@ -1350,3 +1350,47 @@ def test_an_endless_stream_ends_with_its_client_even_if_coroutines_go_on_without
         reset(client)
         until(lambda: seen == ["closed"])
         until(lambda: is_idle(server))
+
+
+def test_several_tasks_may_flush_one_answer(configure) -> None:
+    async def handle(request, response, worker):
+        async def write(n: int) -> None:
+            for _ in range(10):
+                response.write(b"%d" % n * 5000)
+                await response.flush()
+
+        response.start(200, length=4 * 10 * 5000)
+        await asyncio.gather(*map(write, range(4)))
+
+    [body] = bodies(configure, handle, "/")
+    assert [body.count(b"%d" % n) for n in range(4)] == [50_000] * 4
+
+
+@pytest.mark.parametrize("waits_first", [False, True], ids=["first_step", "later_step"])
+def test_a_flush_that_is_not_awaited_sends_all_the_same(configure, waits_first: bool) -> None:
+    async def handle(request, response, worker):
+        if waits_first:
+            await asyncio.sleep(0)
+        response.start(200)
+        response.write(b"begin")
+        response.flush()
+        response.write(b"end")
+
+    assert bodies(configure, handle, "/", "/") == [b"beginend"] * 2
+
+
+def test_interim_answers_leave_with_a_flush(configure) -> None:
+    async def handle(request, response, worker):
+        response.inform(103, {"Link": "</a.css>"})
+        await response.flush()
+        await asyncio.sleep(0)
+        response.inform(103, {"Link": "</b.css>"})
+        await response.flush()
+        response.reply(200, b"final")
+
+    with connected(configure(handle, port=0)) as (_, client):
+        client.sendall(get("/"))
+        received = b""
+        while not received.endswith(b"final"):
+            received += client.recv(1000)
+    assert [received.count(part) for part in (b"HTTP/1.1 103 ", b"a.css", b"b.css", b"HTTP/1.1 200 ")] == [2, 1, 1, 1]
