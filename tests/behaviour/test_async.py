@@ -1299,3 +1299,98 @@ def test_coroutines_are_timed_like_any_other_handler(configure) -> None:
     assert sum(timing.response_bytes for timing in timings) == len(results[0].raw)
     for timing in timings:
         assert 0 < timing.received_ns <= timing.entered_ns < timing.returned_ns <= timing.sent_ns
+
+
+def test_a_coroutine_that_flushes_to_a_client_that_goes_comes_to_its_end_if_told_to(configure) -> None:
+    seen = []
+
+    async def handle(request, response, worker):
+        response.start(200)
+        for _ in range(1024):  # 64 MiB: more than any socket buffers
+            response.write(BIG)
+            await response.flush()
+        seen.append("came to its end")
+
+    with Server(configure(handle, port=0, on_disconnect="ignore")) as server:
+        client = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+        client.sendall(get("/"))
+        assert client.recv(10_000)
+        reset(client)
+        until(lambda: seen)
+        until(lambda: is_idle(server))
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+def test_an_endless_stream_ends_with_its_client_even_if_coroutines_go_on_without_theirs(configure, is_async) -> None:
+    seen = []
+
+    async def endless_async():
+        try:
+            while True:
+                yield BIG
+        finally:
+            seen.append("closed")
+
+    def endless():
+        try:
+            while True:
+                yield BIG
+        finally:
+            seen.append("closed")
+
+    async def handle(request, response, worker):
+        await asyncio.sleep(0)
+        response.start(200)
+        response.stream(endless_async() if is_async else endless())
+
+    with Server(configure(handle, port=0, on_disconnect="ignore")) as server:
+        client = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+        client.sendall(get("/"))
+        assert client.recv(10_000)
+        reset(client)
+        until(lambda: seen == ["closed"])
+        until(lambda: is_idle(server))
+
+
+def test_several_tasks_may_flush_one_answer(configure) -> None:
+    async def handle(request, response, worker):
+        async def write(n: int) -> None:
+            for _ in range(10):
+                response.write(b"%d" % n * 5000)
+                await response.flush()
+
+        response.start(200, length=4 * 10 * 5000)
+        await asyncio.gather(*map(write, range(4)))
+
+    [body] = bodies(configure, handle, "/")
+    assert [body.count(b"%d" % n) for n in range(4)] == [50_000] * 4
+
+
+@pytest.mark.parametrize("waits_first", [False, True], ids=["first_step", "later_step"])
+def test_a_flush_that_is_not_awaited_sends_all_the_same(configure, waits_first: bool) -> None:
+    async def handle(request, response, worker):
+        if waits_first:
+            await asyncio.sleep(0)
+        response.start(200)
+        response.write(b"begin")
+        response.flush()
+        response.write(b"end")
+
+    assert bodies(configure, handle, "/", "/") == [b"beginend"] * 2
+
+
+def test_interim_answers_leave_with_a_flush(configure) -> None:
+    async def handle(request, response, worker):
+        response.inform(103, {"Link": "</a.css>"})
+        await response.flush()
+        await asyncio.sleep(0)
+        response.inform(103, {"Link": "</b.css>"})
+        await response.flush()
+        response.reply(200, b"final")
+
+    with connected(configure(handle, port=0)) as (_, client):
+        client.sendall(get("/"))
+        received = b""
+        while not received.endswith(b"final"):
+            received += client.recv(1000)
+    assert [received.count(part) for part in (b"HTTP/1.1 103 ", b"a.css", b"b.css", b"HTTP/1.1 200 ")] == [2, 1, 1, 1]

@@ -224,10 +224,14 @@ class Runner:
                 async for piece in source:
                     response.write(piece)
                     await response.flush()
+                    if self._engine.has_lost(response):
+                        break  # a coroutine may go on without its client, but a stream may have no end
             else:
                 for piece in source:
                     response.write(piece)
                     await response.flush()
+                    if self._engine.has_lost(response):
+                        break
         finally:
             if hasattr(source, "aclose"):
                 await source.aclose()
