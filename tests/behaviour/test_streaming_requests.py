@@ -124,7 +124,7 @@ def test_pieces_grow_with_the_pace_of_the_client_and_end_with_nothing(configure)
     collect = Collect()
     results = drive(configure(collect), [ask(sized(PATTERN))])
     assert results[0].bodies == [PATTERN]
-    assert all(1 <= len(piece) <= 65_536 for piece in collect.pieces)
+    assert all(1 <= len(piece) <= 262_144 for piece in collect.pieces)
 
 
 def test_pipelined_requests_around_an_upload_are_answered_in_order(configure) -> None:

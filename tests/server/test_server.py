@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from vanilla.contract import Request, Response, Worker
+from vanilla.engine import coroutines
 from vanilla.errors import BindError, ConfigError
 from vanilla.limits import Limits
 from vanilla.net.listen import Listener
@@ -416,6 +417,30 @@ def test_a_worker_stuck_in_a_handler_is_reported_instead_of_waited_for(monkeypat
         for thread in server._crew.threads:
             thread.join()
     assert server.wait(0.0)
+
+
+def test_a_worker_whose_coroutines_clean_up_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "STUCK_AFTER_SECONDS", 0.0)
+    entered, cleaned = threading.Event(), threading.Event()
+
+    async def wait(request: Request, response: Response, worker: Worker) -> None:
+        entered.set()
+        try:
+            await worker.sleep(100)
+        finally:
+            await worker.sleep(0.05)  # longer than a worker that is not async is waited for
+            cleaned.set()
+
+    with Server(config(wait)) as server, connect(server) as peer:
+        peer.sendall(GET)
+        entered.wait()
+        server.shutdown(0)
+        assert cleaned.is_set()
+
+
+def test_a_worker_is_waited_for_as_long_as_its_clean_up_may_take() -> None:
+    parts = 3  # coroutines, asynchronous generators, the last hook
+    assert parts * coroutines.CLEAN_UP_SECONDS <= server_module.CLEAN_UP_SECONDS_MAX
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

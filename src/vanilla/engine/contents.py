@@ -10,7 +10,7 @@ import cython
 from cython.cimports.vanilla.engine.connections import ANSWERING, count_unsent
 
 PIECE_BYTES_MIN = 16 * 1024  # first room for a piece: many slow uploads cost little
-PIECE_BYTES_MAX = 64 * 1024  # what it grows to while it is filled: stays in the second-level cache
+PIECE_BYTES_MAX = 256 * 1024  # what it grows to while it is filled: fewer turns of the loop for a fast one
 WARM_BYTES = 1024 * 1024  # twice this is what malloc(3) may keep at the end of its heap
 DROP_BYTES_MAX = 256 * 1024  # of unread content that are read over for the sake of the next request, as Go does
 
@@ -35,7 +35,7 @@ def open_intake(state: State, connection: cython.pointer[Connection], received: 
     intake: cython.pointer[Intake] = cython.cast(cython.pointer[Intake], calloc(1, cython.sizeof(Intake)))
     if intake is cython.NULL:
         return False
-    intake.size = PIECE_BYTES_MIN
+    intake.size = PIECE_BYTES_MIN if received < PIECE_BYTES_MIN else PIECE_BYTES_MIN * 4
     intake.received = received
     intake.is_chunked = state.head.is_chunked
     if intake.is_chunked:
@@ -139,7 +139,7 @@ def has_piece(intake: cython.pointer[Intake]) -> cython.bint:
 def grow_or_shrink(intake: cython.pointer[Intake], filled: cython.Py_ssize_t) -> cython.void:
     """Keep to the client's pace: more room once a piece was full, less once half of it was left over."""
     if filled >= intake.size:
-        intake.size = min(intake.size * 2, PIECE_BYTES_MAX)
+        intake.size = min(intake.size * 4, PIECE_BYTES_MAX)
     elif filled < intake.size // 2:
         intake.size = max(intake.size // 2, PIECE_BYTES_MIN)
 

@@ -6,8 +6,7 @@
 # - `call_soon` appends to `_ready`, on every version from 3.5 on: a look at it after each tick tells what is due.
 # - `call_at` keeps a heap of objects that compare in Python: 1.5 µs for each of some hundred that sleep. The engine's
 #   wheel does it for less, and in the tick itself.
-# - A turn costs about 2 µs. So a coroutine's first step runs inside the tick: 3.12 and later start a task eagerly if
-#   told to; before, the callback that a new task schedules is caught and run at once.
+# - A turn costs about 2 µs. So a coroutine's first step runs inside the tick: see `starting`.
 # - `asyncio.timeout`, `TaskGroup` and anyio ask for the current task: the first step needs one, even if it is the last.
 """
 
@@ -24,6 +23,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from vanilla.engine.starting import Starter
 from vanilla.steps import Event
 
 log = logging.getLogger("vanilla")
@@ -63,14 +63,17 @@ class EngineSelector(selectors.BaseSelector):
 
     def unregister(self, fileobj: Any) -> selectors.SelectorKey:
         fd = self._fd_of(fileobj)
-        self._forget(fd)
+        self._drop_noted(fd)
+        self._watches.pop(fd).cancel()
         return self._keys.pop(fd)
 
     def modify(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
         key = self._keys[self._fd_of(fileobj)]
-        self._forget(key.fd)
-        del self._keys[key.fd]
-        self._watch(key.fd, events)
+        self._drop_noted(key.fd)  # it is told to the old callbacks; what is still ready is noted again
+        if events != key.events:
+            del self._keys[key.fd]
+            self._watches.pop(key.fd).cancel()
+            self._watch(key.fd, events)
         key = self._keys[key.fd] = key._replace(events=events, data=data)
         return key
 
@@ -93,9 +96,8 @@ class EngineSelector(selectors.BaseSelector):
         self._watches.clear()
         self._keys.clear()
 
-    def _forget(self, fd: int) -> None:
-        """Watch no longer, nor tell what was noted: by the time asyncio looks, the number may be another's."""
-        self._watches.pop(fd).cancel()
+    def _drop_noted(self, fd: int) -> None:
+        """Leave what was noted untold: by the time asyncio looks, the number may be another's."""
         if self.ready:
             self.ready[:] = [noted for noted in self.ready if noted[0].fd != fd]
 
@@ -144,8 +146,6 @@ class EngineEventLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, engine: Any) -> None:
         self._engine = engine
-        self._caught: tuple[Callable[..., object], contextvars.Context] | None = None
-        self._is_catching = False
         self.selector = EngineSelector(engine)
         super().__init__(self.selector)
 
@@ -153,44 +153,12 @@ class EngineEventLoop(asyncio.SelectorEventLoop):
         """Another thread has called `call_soon_threadsafe`."""
         self._engine.nudge()
 
-    def call_soon(  # type: ignore[override]  # with fewer words about its arguments
-        self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
-    ) -> asyncio.Handle:
-        if type(callback) is Answered:
-            callback(*args)  # now: a turn of its own would only delay the answer
-            return NEVER
-        if self._is_catching:
-            self._is_catching = False
-            self._caught = callback, context  # type: ignore[assignment]  # a task has one
-            return NEVER
-        return super().call_soon(callback, *args, context=context)
-
     def call_at(  # type: ignore[override]  # likewise
         self, when: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
         handle = WheelHandle(when, callback, args, self, context)
         handle.timer = self._engine.call_at_ns(math.ceil(when * 1e9), handle.run, ())
         return handle
-
-    if sys.version_info >= (3, 12):
-
-        def start_task(self, coroutine: Coroutine[Any, Any, object]) -> asyncio.Task[object]:
-            """A task whose first step has run."""
-            return asyncio.Task(coroutine, loop=self, eager_start=True)
-
-    else:
-
-        def start_task(self, coroutine: Coroutine[Any, Any, object]) -> asyncio.Task[object]:
-            """A task whose first step has run."""
-            self._is_catching = True
-            task = asyncio.Task(coroutine, loop=self)
-            step, context = self._caught  # type: ignore[misc]  # by call_soon
-            self._caught = None
-            try:  # noqa: SIM105  # suppress() costs a tenth of the whole step
-                context.run(step)
-            except (SystemExit, KeyboardInterrupt):
-                pass  # the task knows, too
-            return task
 
 
 class Answered:
@@ -220,7 +188,8 @@ class Runner:
         self.loop = EngineEventLoop(engine)
         self._threads = ThreadPoolExecutor(thread_name_prefix=f"{name}-to_thread")  # starts none before it is used
         self.loop.set_default_executor(self._threads)
-        self.start = self.loop.start_task
+        self.starter = Starter(self.loop, asyncio.Task, Answered, NEVER, sys.version_info >= (3, 12))
+        self.loop.call_soon = self.starter.call_soon  # type: ignore[assignment, method-assign]
         self.is_coroutine = asyncio.iscoroutine
         self.selected = self.loop.selector.ready
         self.ready = self.loop._ready  # type: ignore[attr-defined]  # see the facts above
@@ -356,6 +325,8 @@ class Runner:
         """Let go of the loop, and of threads that nobody waits for any more."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self.loop.close()
+        del self.loop.call_soon
+        self.starter.close()
 
     def _bounded(self, coroutine: Coroutine[Any, Any, object]) -> None:
         self.loop.run_until_complete(asyncio.wait_for(coroutine, CLEAN_UP_SECONDS))

@@ -2,6 +2,7 @@ from vanilla.buffers cimport ResponseBuffer
 from vanilla.contract cimport Framed, Request, Response
 from vanilla.engine.connections cimport Connection
 from vanilla.engine.loop cimport Parked
+from vanilla.engine.starting cimport Starter
 from vanilla.engine.state cimport Burst
 from vanilla.engine.takeover cimport Takeovers
 
@@ -15,6 +16,7 @@ cdef int FLUSH_FILES
 cdef object _DONE, _CLOSE, _SUSPEND
 
 cdef class Handling(Takeovers):
+    cdef Starter starter
     cdef object handler
     cdef Response response
     cdef object on_timing

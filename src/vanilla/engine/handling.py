@@ -579,7 +579,7 @@ class Handling(Takeovers):
         response: Response
         if not PyCoro_CheckExact(result) and not self.runner.is_coroutine(result):
             return result
-        task: object = self.runner.start(result)
+        task: object = self.starter.start(result)
         if task.done():
             return task.result()
         parked = self.park()

@@ -120,6 +120,7 @@ class Engine(Handling):
                 self.runner = importlib.import_module("vanilla.engine.coroutines").Runner(
                     self, f"vanilla-worker-{worker.index}"
                 )
+                self.starter = self.runner.starter
         except BaseException:
             self.backend.disown_listeners()  # the caller closes what it still owns
             raise

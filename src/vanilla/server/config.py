@@ -67,8 +67,8 @@ class ServerConfig:
             connections and caches that need no lock. Never closed by the server. Default: the state is None.
         on_worker_start: called with each worker, on its thread, after make_state and before its first request.
         on_worker_stop: called with each worker, on its thread, when its connections are closed: close what make_state
-            opened. Together with cancelled coroutines it has 5 seconds if it is an `async def`. Beside an `async def`
-            handler these three hooks may be `async def`, and run on the worker's asyncio loop.
+            opened. Cancelled coroutines have 5 seconds before it, and it has 5 if it is an `async def`. Beside an
+            `async def` handler these three hooks may be `async def`, and run on the worker's asyncio loop.
         after_server_start: called once with the server, by the thread that started it, when all listeners listen and
             all workers serve. A request sent right then is served. What it raises stops the server.
         on_timing: called with a `RequestTiming` after every request's last byte was sent. Default: nothing is measured.

@@ -33,6 +33,7 @@ from vanilla.server.workers import WorkerError, WorkerThread
 
 RELIEVE_EVERY_SECONDS = 0.2  # a few system calls each time, and an idle server is woken by nothing else
 STUCK_AFTER_SECONDS = 1.0  # past the grace: an engine returns at once then, unless a handler on its thread does not
+CLEAN_UP_SECONDS_MAX = 15.0  # before that, for coroutines, asynchronous generators and the last hook, 5 each
 
 
 class Server:
@@ -91,7 +92,8 @@ class Server:
 
         Returns: whether it is down; always, without a timeout.
         Raises: WorkerError if a worker died, which takes the server down, or if one has not returned from a handler
-            1 second after the grace: its thread is left behind, and ends with the process or with that handler.
+            1 second after the grace, 16 where coroutines are to clean up: its thread is left behind, and ends with the
+            process or with that handler.
             RuntimeError in a handler: a worker cannot wait for itself.
         """
         if self._is_on_worker():
@@ -244,7 +246,8 @@ class Server:
     def _drain(self, grace: float) -> None:
         """Tell every engine to come to its end; 0 cuts."""
         self._drain_at = None
-        self._stuck_at = time.monotonic() + grace + STUCK_AFTER_SECONDS
+        patience = CLEAN_UP_SECONDS_MAX + STUCK_AFTER_SECONDS if self.config.is_async else STUCK_AFTER_SECONDS
+        self._stuck_at = time.monotonic() + grace + patience
         for engine in self._crew.engines():
             if grace == 0:
                 engine.stop()
