@@ -31,40 +31,33 @@ def handle(request, response, worker):
 
 def send(request, response, file):
     status = os.fstat(file.fileno())
-    length = status.st_size
-    etag = b'"%x-%x-%x"' % (status.st_ino, status.st_mtime_ns, length)
-    headers = {"Accept-Ranges": "bytes", "ETag": etag}
-    start, end, code = 0, length, 200
-    if applies(request, etag) and (match := RANGE.fullmatch(request.header("range", b""))):
-        start, end = bounds(match, length)
-        if start > end:  # first after last: no range at all, section 14.1.1
-            start, end = 0, length
-        elif start >= length or start == end:
-            return response.reply(416, headers={"Content-Range": f"bytes */{length}"})
-        else:
-            code, headers["Content-Range"] = 206, f"bytes {start}-{end - 1}/{length}"
+    etag = b'"%x-%x-%x"' % (status.st_ino, status.st_mtime_ns, status.st_size)
     kind = mimetypes.guess_type(FILM.name)[0] or "application/octet-stream"
-    response.start(code, headers, content_type=kind, length=end - start)
+    headers = {"Accept-Ranges": "bytes", "ETag": etag}
+    part = find_part(request, etag, status.st_size)
+    start, end = part or (0, status.st_size)
+    if part and start >= end:
+        return response.reply(416, headers={"Content-Range": f"bytes */{status.st_size}"})
+    if part:
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{status.st_size}"
+    response.start(206 if part else 200, headers, content_type=kind, length=end - start)
     if request.method == b"GET":
         response.send_file(file, start, end - start)
     return None
 
 
-def applies(request, etag):
-    """Only GET has ranges; If-Range asks for one of the film that the client has a part of, else for the whole."""
-    return request.method == b"GET" and request.header("if-range", etag) == etag
-
-
-def bounds(match, length):
-    """[start, end) of what was asked for, within the film unless it begins behind it."""
+def find_part(request, etag, length):
+    """[start, end) of the part that is asked for, empty if the film has nothing of it; None for the whole film."""
+    match = RANGE.fullmatch(request.header("range", b""))
+    # Ranges are for GET alone. If-Range wants a part of the film that it names, else the whole: section 13.1.5.
+    if match is None or request.method != b"GET" or request.header("if-range", etag) != etag:
+        return None
     first, last, suffix = match.groups()
     if suffix:
         return max(length - int(suffix), 0), length
-    if not last:
-        return int(first), max(length, int(first))
-    if int(last) < int(first):
-        return 1, 0
-    return int(first), max(min(int(last) + 1, length), int(first))
+    if last and int(last) < int(first):
+        return None
+    return int(first), min(int(last) + 1, length) if last else length
 
 
 app = ServerConfig(handle)
