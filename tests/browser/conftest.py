@@ -70,19 +70,18 @@ class Relay:
         self._target = ("127.0.0.1", port)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
-        self._open: list[socket.socket] = []
+        self._open: set[socket.socket] = set()
         self._is_up = True
         self._lock = threading.Lock()
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
 
     def cut(self) -> None:
         """Break every connection; new ones are broken at once until `mend`."""
         with self._lock:
             self._is_up = False
-            for end in self._open:
-                with contextlib.suppress(OSError):
-                    end.shutdown(socket.SHUT_RDWR)
-            self._open.clear()
+            for near in self._open:
+                _break(near)
 
     def mend(self) -> None:
         """Let new connections through."""
@@ -92,29 +91,44 @@ class Relay:
     def close(self) -> None:
         """Break everything, for good."""
         self.cut()
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
+        _break(self._listener)
+        for thread in self._threads:  # the first adds others, and ends first
+            thread.join()
         self._listener.close()
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):  # closed
             while True:
                 near, _ = self._listener.accept()
-                with self._lock:
-                    if not self._is_up:
-                        near.close()
-                        continue
-                    far = socket.create_connection(self._target)
-                    self._open += (near, far)
-                for source, target in ((near, far), (far, near)):
-                    threading.Thread(target=_pass_on, args=(source, target), daemon=True).start()
+                self._threads.append(threading.Thread(target=self._connect, args=(near,)))
+                self._threads[-1].start()
+
+    def _connect(self, near: socket.socket) -> None:
+        with near, socket.create_connection(self._target) as far:
+            with self._lock:
+                if not self._is_up:
+                    return
+                self._open.add(near)
+            back = threading.Thread(target=_pass_on, args=(far, near))
+            back.start()
+            _pass_on(near, far)
+            back.join()
+            with self._lock:
+                self._open.remove(near)
 
 
 def _pass_on(source: socket.socket, target: socket.socket) -> None:
+    """Until either end breaks; then the other one is broken, too."""
     with contextlib.suppress(OSError):
         while data := source.recv(65_536):
             target.sendall(data)
-        target.shutdown(socket.SHUT_RDWR)
+    _break(source)
+    _break(target)
+
+
+def _break(end: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # it is broken already
+        end.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.fixture
