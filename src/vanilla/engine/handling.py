@@ -559,6 +559,8 @@ class Handling(Takeovers):
                 count += 1
             with cython.nogil:
                 for index in range(count):
+                    if targets[index].channel.fd < 0:
+                        continue  # given twice, and found gone the first time
                     if codings[index]:
                         send_bytes(self, targets[index], framed, framed_length)
                     else:
