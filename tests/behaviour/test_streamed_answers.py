@@ -1,4 +1,4 @@
-"""Answers that plain handlers send in pieces: framed as the head said, at the pace of the client, ended or visibly cut."""
+"""Answers that plain handlers send in pieces: framed as the head said, at the client's pace, ended or visibly cut."""
 
 from __future__ import annotations
 
@@ -106,6 +106,7 @@ class Streams:
 
     def __exit__(self, *error):
         self.stack.close()
+        self.server.shutdown(grace=0)  # clients that close in order leave their streams waiting
         self.server.__exit__(*error)
 
 
@@ -139,3 +140,58 @@ def test_what_a_continuation_writes_to_another_stream_stays_out_of_its_own_answe
         assert mine == b"4\r\nmine\r\n" * (begins == "first") + b"9\r\nalso mine\r\n0\r\n\r\n"
         assert read_until(other, b"0\r\n\r\n") == b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n"
         assert site.server.counters().parked == 0
+
+
+# What is written to many streams at once.
+
+
+def test_a_stream_that_a_piece_is_wrong_for_keeps_it_from_no_other(streams) -> None:
+    with streams() as site:
+        first, sized, unbegun, last = site.open(), site.open("/sized"), site.open("/unbegun"), site.open()
+        with pytest.raises(ValueError, match="1 bytes more than the length"):
+            site.run(lambda: site.workers[0].write_each(site.parked, b"four", 0))
+        with pytest.raises(RuntimeError, match="the answer has not begun"):
+            site.run(lambda: site.workers[0].write_each([*site.parked[2:], site.parked[0]], b"five", 0))
+        for client in (first, last):
+            assert read_until(client, b"five\r\n") == b"4\r\nfour\r\n4\r\nfive\r\n"
+        site.run(lambda: site.workers[0].write_each(site.parked[1:2], b"all", 0))
+        assert read_until(sized, b"all") == b"all"
+        site.run(lambda: [parked.abort() for parked in site.parked])
+        assert read_to_end(unbegun) == b""
+
+
+def test_a_stream_listed_twice_whose_client_is_found_gone_by_the_first_piece_is_closed_once(streams) -> None:
+    with streams() as site:
+        gone, stays = site.open(), site.open()
+
+        def write():
+            reset(gone)
+            return site.workers[0].write_each([site.parked[0]] * 3 + [site.parked[1]], b"piece", 0)
+
+        assert site.run(write) == []
+        assert read_until(stays, b"piece\r\n") == b"5\r\npiece\r\n"
+        until(lambda: site.server.counters().parked == 1)
+        counters = site.server.counters()
+        assert (counters.open, counters.in_flight) == (1, 1)
+
+
+def test_what_is_no_handle_is_refused(streams) -> None:
+    with streams() as site:
+        site.open()
+        for wrong in (None, 5):
+            with pytest.raises((TypeError, AttributeError)):
+                site.run(lambda wrong=wrong: site.workers[0].write_each([wrong], b"piece", 0))
+
+
+def test_a_stream_is_timed_with_all_that_it_was_sent(streams) -> None:
+    timings = []
+    with streams(on_timing=timings.append) as site:
+        client = site.open()
+        site.run(lambda: site.workers[0].write_each(site.parked, b"piece", 0))
+        site.run(lambda: site.parked[0].write(b"more"))
+        site.run(lambda: site.parked[0].finish())
+        content = read_until(client, b"0\r\n\r\n")
+        until(lambda: timings)
+        head = len(b"HTTP/1.1 200 OK\r\nDate: Tue, 24 Nov 2026 01:43:42 GMT\r\nTransfer-Encoding: chunked\r\n\r\n")
+        assert timings[0].response_bytes == head + len(content)
+        assert timings[0].sent_ns >= timings[0].entered_ns

@@ -527,6 +527,7 @@ class Handling(Takeovers):
         response: Response
         connection: cython.pointer[Connection]
         left: list = []
+        failure: object = None
         count: cython.Py_ssize_t = 0
         index: cython.Py_ssize_t
         chunk: bytes = b"%x\r\n%b\r\n" % (len(data), data)
@@ -547,10 +548,10 @@ class Handling(Takeovers):
         codings = cython.cast(cython.pointer[cython.bint], targets + len(handles))
         try:
             for parked in handles:
-                connection = parked.connection
-                if not parked.is_active or count_unsent(connection) > unsent_max:
+                if not parked.is_active or count_unsent(parked.connection) > unsent_max:
                     left.append(parked)
                     continue
+                connection = parked.connection
                 response = parked.response
                 if (
                     response is None
@@ -560,19 +561,27 @@ class Handling(Takeovers):
                     or parked.parked_tick == self.counts.ticks
                     or (response.coding != CHUNKED and response.coding != UNTIL_CLOSE)
                 ):
-                    self.write_parked(parked, data)  # behind what this tick has still to send
+                    try:
+                        self.write_parked(parked, data)  # behind what this tick has still to send
+                    except (RuntimeError, ValueError) as error:
+                        failure = failure or error  # the others are no part of it
                     continue
                 targets[count] = connection
                 codings[count] = response.coding == CHUNKED
+                parked.appended += framed_length if codings[count] else plain_length
                 count += 1
             with cython.nogil:
                 for index in range(count):
+                    if targets[index].channel.fd < 0:
+                        continue  # found gone since: by what was sent before, or by its first time in the list
                     if codings[index]:
                         send_bytes(self, targets[index], framed, framed_length)
                     else:
                         send_bytes(self, targets[index], plain, plain_length)
         finally:
             free(targets)
+        if failure is not None:
+            raise failure
         return left
 
     # What coroutines need.
