@@ -574,7 +574,7 @@ class TestStart:
     def test_the_head_says_how_the_content_is_framed(self, status: int, length: object, head: bytes | None) -> None:
         response = Response()
         if head is None:
-            with pytest.raises(ValueError, match="status|length"):
+            with pytest.raises(ValueError, match=r"status|length"):
                 response.start(status, length=length)  # type: ignore[arg-type]
             response.start(200, length=2)  # nothing of the refused one is left
             response.write(b"ok")
