@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import socket
 import struct
+import sys
 import threading
 import time
 
@@ -383,11 +385,13 @@ def test_trailers_stand_behind_the_last_chunk_alone(configure, path, version, en
         response.on_drained(finish)
         return Step.SUSPEND
 
-    with Server(configure(handle, port=0)) as server:
-        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
-            client.sendall(get(path, version))
-            client.shutdown(socket.SHUT_WR)
-            assert read_to_end(client).endswith(end)
+    with (
+        Server(configure(handle, port=0)) as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=20) as client,
+    ):
+        client.sendall(get(path, version))
+        client.shutdown(socket.SHUT_WR)
+        assert read_to_end(client).endswith(end)
 
 
 @pytest.mark.parametrize(("version", "hints"), [("1.1", 2), ("1.0", 0)])
@@ -428,10 +432,12 @@ def test_a_stream_that_says_close_closes_and_drops_what_is_behind(configure) -> 
         response.start(200, {"Connection": "close"})
         response.stream([b"abc"])
 
-    with Server(configure(handle, port=0)) as server:
-        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
-            client.sendall(get("/") * 3)
-            answer = read_to_end(client)
+    with (
+        Server(configure(handle, port=0)) as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=20) as client,
+    ):
+        client.sendall(get("/") * 3)
+        answer = read_to_end(client)
     assert (answer.count(b"HTTP/1.1"), answer.count(b"Connection: close")) == (1, 1)
     assert answer.endswith(b"3\r\nabc\r\n0\r\n\r\n")
 
@@ -440,14 +446,438 @@ def test_requests_behind_a_stream_are_answered_in_order(configure) -> None:
     def handle(request, response, worker):
         if request.path == b"/":
             return response.reply(200, b"short")
-        response.stream(b"%b%06d" % (request.path, number) * 1000 for number in range(30))
+        return response.stream(b"%b%06d" % (request.path, number) * 1000 for number in range(30))
 
-    with Server(configure(handle, port=0)) as server:
-        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
-            client.sendall(get("/a") + get("/") + get("/b") + get("/"))
-            client.shutdown(socket.SHUT_WR)
-            answer = read_to_end(client)
+    with (
+        Server(configure(handle, port=0)) as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=20) as client,
+    ):
+        client.sendall(get("/a") + get("/") + get("/b") + get("/"))
+        client.shutdown(socket.SHUT_WR)
+        answer = read_to_end(client)
     assert answer.count(b"0\r\n\r\n") == 2
     places = [answer.index(part) for part in (b"/a000000", b"/a000029", b"short", b"/b000000", b"/b000029")]
     assert places == sorted(places)
     assert answer.endswith(b"short")
+
+
+# Content that is pulled.
+
+PIECE = b"x" * 10_000
+
+
+class Source:
+    """A generator of pieces that counts how many were asked for, and says how it ended."""
+
+    def __init__(self, pieces: int | None = None, piece: bytes = PIECE) -> None:
+        self.pulled, self.pieces, self.piece, self.end = 0, pieces, piece, None
+
+    def __iter__(self):
+        try:
+            while self.pulled != self.pieces:
+                self.pulled += 1
+                yield self.piece
+            self.end = "exhausted"
+        except GeneratorExit:
+            self.end = "closed"
+            raise
+
+
+def pulled_until_it_rests(site: Streams, source: Source) -> int:
+    """How many pieces were pulled, once another client's requests go by without a further one."""
+    other = site.connect()
+    count = -1
+    while count != source.pulled:
+        count = source.pulled
+        for _ in range(50):
+            other.sendall(get("/other"))
+            read_until(other, b"ok")
+    return count
+
+
+def from_sources(*sources: Source):
+    """Streams the next source for `/pull`; everything else is answered at once."""
+    left = list(sources)
+
+    def handle(request, response, worker):
+        if request.path == b"/pull":
+            return response.stream(left.pop(0))
+        return response.reply(200, b"ok")
+
+    return handle
+
+
+def test_a_client_that_does_not_read_has_little_more_pulled_than_the_kernel_holds(streams) -> None:
+    source = Source()
+    with streams(from_sources(source)) as site:
+        client = site.connect(get("/pull"))
+        until(lambda: site.server.counters().parked)
+        count = pulled_until_it_rests(site, source)
+        with open("/proc/sys/net/ipv4/tcp_wmem") as wmem, open("/proc/sys/net/ipv4/tcp_rmem") as rmem:
+            kernel = int(wmem.read().split()[2]) + int(rmem.read().split()[2])
+        assert count * len(PIECE) <= kernel + 64 * 1024 + 2 * len(PIECE)
+        received = 0
+        while source.pulled <= count:  # reading has more pulled
+            received += len(client.recv(1 << 16))
+        assert received > 0
+        reset(client)
+        until(lambda: source.end)
+        assert source.end == "closed"
+        until(lambda: site.server.counters().open == 1)
+        assert (site.server.counters().parked, site.server.counters().in_flight) == (0, 0)
+
+
+def test_all_that_is_pulled_arrives_in_order_however_slowly_it_is_read(streams) -> None:
+    source = Source(3000)
+    with streams(from_sources(source)) as site:
+        client = site.connect(get("/pull", "1.0"))
+        until(lambda: site.server.counters().parked)
+        pulled_until_it_rests(site, source)
+        content = read_to_end(client).partition(b"\r\n\r\n")[2]
+    assert content == PIECE * 3000
+    assert source.end == "exhausted"
+
+
+def test_an_endless_generator_holds_up_nobody(streams) -> None:
+    sources = [Source(), Source(piece=b""), Source(piece=b"y")]
+    with streams(from_sources(*sources)) as site:
+        readers = [site.connect(get("/pull")) for _ in sources]
+        until(lambda: site.server.counters().parked == 3)
+        for reader in readers:
+            reader.setblocking(False)
+        stop = threading.Event()
+
+        def read():
+            while not stop.is_set():
+                for reader in readers:
+                    with contextlib.suppress(BlockingIOError):
+                        reader.recv(1 << 20)
+
+        thread = threading.Thread(target=read)
+        thread.start()
+        try:
+            other = site.connect()
+            for _ in range(100):
+                other.sendall(get("/other"))
+                read_until(other, b"ok")
+        finally:
+            stop.set()
+            thread.join()
+        for reader in readers:
+            reset(reader)
+        until(lambda: [source.end for source in sources] == ["closed"] * 3)
+
+
+def test_a_shutdown_whose_grace_ends_closes_the_generators(streams) -> None:
+    sources = [Source(), Source()]
+    with streams(from_sources(*sources)) as site:
+        clients = [site.connect(get("/pull")) for _ in sources]
+        until(lambda: site.server.counters().parked == 2)
+        site.server.shutdown(grace=0)
+        assert [source.end for source in sources] == ["closed", "closed"]
+        assert [client.fileno() >= 0 for client in clients] == [True, True]
+        assert (site.server.counters().parked, site.server.counters().in_flight) == (0, 0)
+
+
+def test_an_answer_to_head_pulls_nothing_and_closes_what_it_was_given(streams) -> None:
+    class Closable:
+        pulled, closed = 0, 0
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            self.pulled += 1
+            return b"x"
+
+        def close(self):
+            self.closed += 1
+
+    source = Closable()
+    with streams(lambda request, response, worker: response.stream(source)) as site:
+        read_until(site.connect(get("/", "1.1", "HEAD")), b"\r\n\r\n")
+        until(lambda: source.closed)
+    assert (source.pulled, source.closed) == (0, 1)
+
+
+def test_a_generator_that_fails_at_its_end_is_logged_and_the_worker_goes_on(streams, caplog) -> None:
+    def stubborn():
+        try:
+            while True:
+                yield PIECE
+        finally:
+            raise RuntimeError("at the end")
+
+    def handle(request, response, worker):
+        return response.stream(stubborn()) if request.path == b"/pull" else response.reply(200, b"ok")
+
+    with streams(handle) as site:
+        client = site.connect(get("/pull"))
+        until(lambda: site.server.counters().parked)
+        reset(client)
+        until(lambda: "at the end" in caplog.text)
+        read_until(site.connect(get("/other")), b"ok")
+        until(lambda: site.server.counters().parked == 0)
+
+
+def test_a_generator_may_abort_the_answer_that_it_is_pulled_for(streams, caplog) -> None:
+    def handle(request, response, worker):
+        parked = worker.park()
+
+        def pieces():
+            for number in range(100):
+                if number == 50:
+                    parked.abort()
+                yield PIECE
+
+        response.stream(pieces())
+
+    with streams(handle) as site:
+        answer = read_to_end(site.connect(get("/")))
+        assert not answer.endswith(b"0\r\n\r\n")
+        until(lambda: site.server.counters().open == 0)
+        assert (site.server.counters().parked, site.server.counters().in_flight) == (0, 0)
+
+
+@pytest.mark.parametrize("pieces", [1, 500], ids=["pulled_at_once", "pulled_in_many_ticks"])
+def test_a_generator_sends_trailers_as_its_last_act(streams, pieces) -> None:
+    def handle(request, response, worker):
+        def source():
+            for _ in range(pieces):
+                yield PIECE
+            response.trailers({"Sum": b"%d" % pieces})
+
+        response.start(200)
+        response.stream(source())
+
+    with streams(handle) as site:
+        answer = read_until(site.connect(get("/")), b"0\r\nSum: %d\r\n\r\n" % pieces)
+        assert answer.count(b"2710\r\nxx") == pieces
+
+
+# Handles.
+
+
+@pytest.mark.parametrize("where", ["timer", "post", "other_request"])
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+def test_a_handle_goes_on_with_its_stream_from_anywhere(streams, where, version) -> None:
+    def go_on(parked):
+        parked.write(b"one")
+        parked.write(bytearray(b"two"))
+        parked.write(b"")
+        parked.finish()
+        parked.write(b"too late")  # to nobody
+        parked.finish()
+        parked.abort()
+
+    def handle(request, response, worker):
+        if request.path == b"/go":
+            go_on(site.parked[0])
+            return response.reply(200, b"ok")
+        response.start(200)
+        site.parked.append(worker.park())
+        if where == "timer":
+            worker.call_later(0, go_on, site.parked[0])
+        elif where == "post":
+            worker.post(go_on, site.parked[0])
+        return Step.SUSPEND
+
+    with streams(handle) as site:
+        client = site.connect(get("/begin", version))
+        if where == "other_request":
+            until(lambda: site.server.counters().parked)
+            read_until(site.connect(get("/go")), b"ok")
+        client.shutdown(socket.SHUT_WR)
+        content = read_to_end(client).partition(b"\r\n\r\n")[2]
+    assert content == (b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n" if version == "1.1" else b"onetwo")
+
+
+def test_a_handle_of_an_answer_that_has_not_begun_writes_nothing(streams, caplog) -> None:
+    with streams() as site:
+        client = site.open("/unbegun")
+        with pytest.raises(RuntimeError, match="has not begun"):
+            site.run(lambda: site.parked[0].write(b"x"))
+        site.run(lambda: site.parked[0].finish())
+        assert read_until(client, b"\r\n\r\n").startswith(b"HTTP/1.1 500 ")
+        assert "appended no response" in caplog.text
+
+
+def test_a_handle_writes_no_more_than_the_length_and_fewer_is_cut(streams, caplog) -> None:
+    with streams() as site:
+        full, short = site.open("/sized"), site.open("/sized")
+        with pytest.raises(ValueError, match="1 bytes more"):
+            site.run(lambda: site.parked[0].write(b"four"))
+        site.run(lambda: [site.parked[0].write(b"all"), site.parked[0].finish()])
+        site.run(lambda: [site.parked[1].write(b"a"), site.parked[1].finish()])
+        assert read_until(full, b"all") == b"all"
+        full.sendall(get("/next"))
+        assert read_until(full, b"ok").startswith(b"HTTP/1.1 200 ")
+        assert read_to_end(short) == b"a"
+        assert "lacks 2 bytes" in caplog.text
+
+
+def test_a_handle_is_nothing_once_its_client_is_gone(streams) -> None:
+    with streams() as site:
+        client = site.open()
+        reset(client)
+        until(lambda: site.server.counters().parked == 0)
+        assert site.run(lambda: [site.parked[0].write(b"x"), site.parked[0].finish(), site.parked[0].abort()])
+        assert not site.run(lambda: site.parked[0].is_active)
+        assert site.run(lambda: site.workers[0].write_each(site.parked, b"x", 0)) == site.parked
+
+
+def test_an_aborted_stream_is_cut_and_its_source_and_waits_are_let_go_of(streams) -> None:
+    with streams() as site:
+        client = site.open()
+        site.run(lambda: [site.parked[0].write(b"x"), site.parked[0].abort()])
+        assert read_to_end(client) in (b"", b"1\r\nx\r\n")
+        until(lambda: site.server.counters().open == 0)
+        assert (site.server.counters().parked, site.server.counters().in_flight) == (0, 0)
+
+
+def test_what_is_written_to_many_arrives_between_what_each_is_written(streams) -> None:
+    with streams() as site:
+        clients = [(version, site.open("/stream", version)) for version in ("1.1", "1.0") * 3]
+
+        def write():
+            site.parked[0].write(b"before")
+            left = site.workers[0].write_each(site.parked, b"all", 1000)
+            site.parked[0].write(b"behind")
+            return left
+
+        assert site.run(write) == []
+        assert site.run(lambda: site.workers[0].write_each(site.parked, b"", 0)) == []
+        site.run(lambda: [parked.finish() for parked in site.parked])
+        got = [read_until(c, b"0\r\n\r\n") if version == "1.1" else read_to_end(c) for version, c in clients]
+    assert got[0] == b"6\r\nbefore\r\n3\r\nall\r\n6\r\nbehind\r\n0\r\n\r\n"
+    assert got[1:] == [b"all", b"3\r\nall\r\n0\r\n\r\n"] * 2 + [b"all"]
+
+
+def test_a_client_that_does_not_keep_up_is_named_and_given_nothing(streams) -> None:
+    with streams() as site:
+        slow, quick = site.open(), site.open()
+        piece = b"z" * 100_000
+
+        def fill():
+            while site.parked[0].unsent <= 1000:
+                assert site.workers[0].write_each(site.parked[:1], piece, 1000) == []
+            return site.workers[0].write_each(site.parked, b"now", 1000)
+
+        assert site.run(fill) == site.parked[:1]
+        assert read_until(quick, b"now\r\n") == b"3\r\nnow\r\n"
+        assert site.run(lambda: site.parked[0].unsent) > 0
+        reset(slow)
+
+
+# Shutdown.
+
+
+def test_a_shutdown_finishes_plain_answers_first_and_has_a_thousand_streams_say_their_last(streams) -> None:
+    order, held = [], []
+
+    def handle(request, response, worker):
+        held.append(worker.park())
+        return Step.SUSPEND
+
+    def finish():
+        order.append("streams")
+        assert site.workers[0].write_each(site.parked, b"last", 1000) == []
+        for parked in site.parked:
+            parked.finish()
+
+    def reply(request, response, worker, payload, event):
+        order.append("plain")
+        response.reply(200, b"ok")
+
+    with streams(handle) as site:
+        clients = [("1.0" if number % 10 == 0 else "1.1") for number in range(1000)]
+        clients = [(version, site.connect(get("/stream", version))) for version in clients]
+        until(lambda: site.server.counters().parked == 1000)
+        plain = site.connect(get("/plain"))
+        until(lambda: held)
+        site.run(lambda: site.workers[0].on_drain(finish))
+        site.run(lambda: site.workers[0].on_drain(lambda: 1 / 0))  # logged; the others are told
+        ending = threading.Thread(target=site.server.shutdown, kwargs={"grace": 600})
+        ending.start()
+        until(lambda: site.workers[0].draining)
+        site.workers[0].post(held[0].resume, reply)
+        assert read_to_end(plain).endswith(b"ok")
+        for version, client in clients:
+            content = read_to_end(client).partition(b"\r\n\r\n")[2]
+            assert content == (b"last" if version == "1.0" else b"4\r\nlast\r\n0\r\n\r\n")
+        ending.join(20)
+        assert not ending.is_alive()
+        assert order == ["plain", "streams"]
+        counters = site.server.counters()
+        assert (counters.parked, counters.in_flight, counters.open, counters.responses_2xx) == (0, 0, 0, 1001)
+
+
+def test_streams_are_told_at_half_the_grace_although_a_plain_answer_still_waits(streams) -> None:
+    told, held = [], []
+
+    def handle(request, response, worker):
+        held.append(worker.park())
+        return Step.SUSPEND
+
+    with streams(handle) as site:
+        client = site.open()
+        site.connect(get("/never"))
+        until(lambda: held)
+        site.run(lambda: site.workers[0].on_drain(lambda: [told.append(1), site.parked[0].finish()]))
+        site.server.shutdown(grace=0.4)
+        assert told == [1]
+        assert read_to_end(client) == b"0\r\n\r\n"
+
+
+# Nothing stays.
+
+
+def test_streams_leave_no_descriptor_and_no_memory(streams) -> None:
+    def round_of(count: int) -> None:
+        sources.extend(Source(50) for _ in range(count))
+        clients = [site.connect(get("/pull")) for _ in range(count)]
+        for number, client in enumerate(clients):
+            if number % 2:
+                reset(client)
+            else:
+                read_until(client, b"0\r\n\r\n")
+                client.close()
+        until(lambda: site.server.counters().open == 0)
+        assert (site.server.counters().parked, site.server.counters().in_flight) == (0, 0)
+        until(lambda: all(source.end or source.pulled == 0 for source in sources))
+        sources.clear()
+
+    sources = []
+
+    def handle(request, response, worker):
+        return response.stream(next(source for source in sources if source.pulled == 0))
+
+    with streams(handle) as site:
+        round_of(20)
+        site.stack.close()
+        gc.collect()
+        before = (len(os.listdir("/proc/self/fd")), sys.getallocatedblocks())
+        for _ in range(5):
+            round_of(20)
+            site.stack.close()
+        gc.collect()
+        after = (len(os.listdir("/proc/self/fd")), sys.getallocatedblocks())
+    assert after[0] == before[0]
+    assert after[1] - before[1] < 200  # a leak of one block a stream would be 100 at least
+
+
+def resident_bytes() -> int:
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_a_thousand_small_requests_that_wait_do_not_hold_a_slab_each(streams) -> None:
+    with streams() as site:
+        site.open()
+        before = resident_bytes()
+        for _ in range(1000):
+            site.connect(get("/stream"))
+        until(lambda: site.server.counters().parked == 1001)
+        assert resident_bytes() - before < 1000 * 16 * 1024  # slabs would be 64 MiB; both ends are this process
+        site.run(lambda: [parked.abort() for parked in site.parked])
+        until(lambda: site.server.counters().parked == 0)
