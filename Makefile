@@ -18,6 +18,8 @@ VENV := .venv$(if $(filter-out file,$(origin PYTHON)),-$(firstword $(FOUND)))
 BIN := $(VENV)/bin
 BUILD := build/$(ABI)
 SANITIZED := build/sanitize-$(ABI)
+BROWSER := build/browser-$(ABI)
+CHROMIUM ?= $(firstword $(shell command -v chromium chromium-browser google-chrome))
 TOOLS := $(VENV)/.tools-$(ABI)
 INSTALLED := $(VENV)/.installed-$(ABI)
 # Folders count too: their time changes when a module goes away.
@@ -26,7 +28,7 @@ SETUP := $(BIN)/python -W ignore setup.py -q
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help serve test lint format sanitize sanitized fuzz bench wheel clean
+.PHONY: help serve test browser lint format sanitize sanitized fuzz bench wheel clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -36,6 +38,14 @@ serve: $(INSTALLED) ## build, and serve APP (examples/tiny/app.py) on http://127
 
 test: $(INSTALLED) ## build, and run the whole suite; ARGS="-k pipelining"
 	$(BIN)/pytest $(ARGS)
+
+# Playwright comes into an environment of its own; the browser is the system's.
+browser: $(INSTALLED) ## look at the pages of the examples in CHROMIUM, found by itself; ARGS="-k seek"
+	@test -x "$(CHROMIUM)" || { echo "no Chromium: install it, or name it: CHROMIUM=/path/to/it make browser"; exit 1; }
+	@test -e $(BROWSER)/bin/pytest || { $(PYTHON) -m venv --clear $(BROWSER) && $(BROWSER)/bin/pip install -q --upgrade "pip>=25.1"; }
+	$(BROWSER)/bin/pip install -q --group browser
+	@$(BROWSER)/bin/pip install -q --no-index --no-deps --force-reinstall $(BUILD)/wheel/*.whl
+	CHROMIUM="$(CHROMIUM)" $(BROWSER)/bin/pytest tests/browser $(ARGS)
 
 lint: $(TOOLS) ## ruff (rules and layout) and mypy (strict)
 	$(BIN)/ruff check

@@ -8,7 +8,18 @@ import types
 
 import pytest
 
-from vanilla import Counters, Limits, Listener, RequestTiming, ServerConfig
+from vanilla import (
+    Counters,
+    Limits,
+    Listener,
+    Parked,
+    Request,
+    RequestTiming,
+    Response,
+    ServerConfig,
+    Takeover,
+    Worker,
+)
 from vanilla.options import OPTIONS, limit_options
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -69,3 +80,8 @@ def test_every_option_is_described() -> None:
 def test_every_counter_is_described(measured: type) -> None:
     between = {f"responses_{number}xx" for number in (2, 3, 4)}  # "1xx to 5xx"
     assert set(measured._fields) - between <= rows("counters.md").keys()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("handed", [Request, Response, Worker, Parked, Takeover])
+def test_every_name_that_a_handler_sees_is_described(handed: type) -> None:
+    assert {name for name in vars(handed) if name[0] != "_"} <= rows("contract.md").keys()

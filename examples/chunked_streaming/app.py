@@ -1,17 +1,34 @@
-"""Chunked transfer coding in both directions: chunked content is sent back, in chunks; any other request gets three."""
+"""Chunks in both directions: what a client sends in chunks comes back in chunks, while it still sends."""
 
-PIECES = (b"first piece\n", b"second piece\n", b"third piece\n")
-PIECE_BYTES = 16 * 1024
+import vanilla
+from vanilla import Event, ServerConfig, Step
+
+PIECES = [b"first piece\n", b"second piece\n", b"third piece\n"]
 
 
+@vanilla.streaming
 def handle(request, response, worker):
+    if (request.header("transfer-encoding") or b"").lower() == b"chunked":
+        request.on_body(begin)
+        return Step.SUSPEND
     response.start(200, content_type="text/plain")
-    if request.header("Transfer-Encoding") is None:
-        response.stream(PIECES)
-    else:
-        response.stream(split(request.body_view))
+    return response.stream(PIECES)
 
 
-def split(content):
-    for at in range(0, len(content), PIECE_BYTES):
-        yield content[at : at + PIECE_BYTES]
+def begin(request, response, worker, piece, event):
+    if event == Event.READABLE:
+        response.start(200, content_type="text/plain")
+    return echo(request, response, worker, piece, event)
+
+
+def echo(request, response, worker, piece, event):
+    if event == Event.ERROR:
+        raise piece  # answered 400, 408 or 413; once the head has left, the answer is cut off
+    if not piece:
+        return Step.DONE
+    response.write(piece)
+    request.on_body(echo)
+    return Step.SUSPEND
+
+
+app = ServerConfig(handle)

@@ -626,6 +626,8 @@ class Response:
     def clear(self) -> None:
         """Drop what this handler has appended so far, not what earlier requests were answered."""
         if self.is_open:
+            if self.coding == SIZED and self.has_begun:
+                self.unwritten += self.buffer.count_bytes(self.begin)  # all of it is content: the head has left
             self.buffer.truncate(self.begin)
             if not self.has_begun:
                 self.forget()
@@ -644,7 +646,7 @@ class Response:
         headers: object = (),
         *,
         content_type: str | bytes | None = None,
-        length: object = None,  # Cython would make 1 of 1.5 and of True
+        length: object = None,
     ) -> None:
         """Append the head of an answer whose content follows by `write`, in pieces.
 
@@ -809,8 +811,8 @@ class Response:
         return 0 if self.loop is None else self.loop.count_unsent_of(self)
 
     def flush(self) -> object:
-        """`await response.flush()` sends what was written, and waits while the client has more to take than
-        `Limits.high_water_bytes`, until `low_water_bytes` are left. For `async def` handlers.
+        """`await response.flush()` sends what was written, and waits until the client has no more to take than
+        `Limits.low_water_bytes`. For `async def` handlers.
 
         Raises: RuntimeError where what was appended is no head, or outside a coroutine.
         """

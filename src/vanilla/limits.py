@@ -44,9 +44,10 @@ class Limits:
             reads its answer instead of a reset (RFC 9112 section 9.6); off closes at once.
         suspend_timeout: how long a watch of a suspended request may take where it was given no timeout of its own; its
             continuation is called with `Event.TIMEOUT` then. Off by default.
-        high_water_bytes: bytes of a streamed answer that its client has not taken above which `response.flush()` waits,
-            and pieces of this size are pulled from what `response.stream()` was given.
-        low_water_bytes: how few must be left for it to go on; more than the high-water mark is the same as that.
+        high_water_bytes: pieces of this size are pulled from what `response.stream()` was given; a takeover that had
+            more than this unsent is told when it has drained.
+        low_water_bytes: how few a client must have left to take for `response.flush()`, `on_drained` and `stream` to go
+            on; more than the high-water mark is the same as that.
 
     Raises: ConfigError for a value out of range.
     """

@@ -1,883 +1,664 @@
-"""Answers that plain handlers send in pieces: framed as the head said, at the client's pace, ended or visibly cut."""
+"""Answers in pieces from plain functions: how they are framed, paced, ended and cut off."""
 
 from __future__ import annotations
 
-import contextlib
 import gc
+import itertools
 import os
-import socket
-import struct
-import sys
 import threading
-import time
 
 import pytest
 
-from vanilla import Server, Step
+from vanilla import Event, Limits, Server, Step
+from vanilla.testing import Client, Round, Script, Session, ask, count, drive, eof, frames, headers_seen, repeat
+
+PIECES = [b"one", b"two", b"three"]
+WHOLE = b"".join(PIECES)
+END = b"0\r\n\r\n"
 
 
-def get(path: str, version: str = "1.1", method: str = "GET") -> bytes:
-    return f"{method} {path} HTTP/{version}\r\nHost: a\r\n\r\n".encode()
+def get(path: str = "/", version: str = "1.1", method: str = "GET", fields: str = "") -> bytes:
+    return f"{method} {path} HTTP/{version}\r\nHost: a\r\n{fields}\r\n".encode()
 
 
-def until(condition) -> None:
-    """Wait for what another thread does; the test's own time limit ends it."""
-    while not condition():
-        os.sched_yield()
+def fds() -> int:
+    gc.collect()  # what earlier tests have left behind
+    return len(os.listdir("/proc/self/fd"))
 
 
-def reset(client: socket.socket) -> None:
-    """Go away without a word: the server sees a reset."""
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    client.close()
+def later(appends, *more):
+    """A handler that suspends after `appends` and goes on with each of `more` in a later call."""
 
+    def handle(request, response, worker):
+        steps = iter(more)
 
-def read_until(client: socket.socket, end: bytes) -> bytes:
-    """What the server sends, up to `end`."""
-    data = b""
-    while not data.endswith(end):
-        piece = client.recv(65536)
-        assert piece, f"closed after {data!r}"
-        data += piece
-    return data
+        def go_on(request, response, worker, parked, event):
+            step = next(steps)(response)
+            if step is Step.SUSPEND:
+                parked.resume(go_on, parked)
+            return step
 
-
-def read_to_end(client: socket.socket) -> bytes:
-    """What the server sends until it closes."""
-    data = bytearray()
-    while piece := client.recv(1 << 20):
-        data += piece
-    return bytes(data)
-
-
-class Streams:
-    """A server whose `/stream` begins an answer that the test goes on with; other paths are the test's own handler."""
-
-    def __init__(self, config, handler=None, **settings) -> None:
-        self.parked, self.handler = [], handler
-        self.server = Server(config(self.handle, port=0, **settings))
-        self.workers = []
-        self.stack = contextlib.ExitStack()
-
-    def handle(self, request, response, worker):
-        self.workers[:] = [worker]
-        if request.path == b"/stream":
-            response.start(200)
-        elif request.path == b"/sized":
-            response.start(200, length=3)
-        elif request.path != b"/unbegun":
-            return self.handler(request, response, worker) if self.handler else response.reply(200, b"ok")
-        self.parked.append(worker.park())
+        appends(response)
+        parked = worker.park()
+        parked.resume(go_on, parked)
         return Step.SUSPEND
-
-    def connect(self, wire: bytes = b"") -> socket.socket:
-        client = self.stack.enter_context(socket.create_connection(("127.0.0.1", self.server.port), timeout=20))
-        client.sendall(wire)
-        return client
-
-    def open(self, path: str = "/stream", version: str = "1.1") -> socket.socket:
-        """A client whose answer waits for more; what was sent already is read."""
-        count = len(self.parked)
-        client = self.connect(get(path, version))
-        until(lambda: len(self.parked) > count and self.server.counters().parked == count + 1)
-        if path != "/unbegun":
-            read_until(client, b"\r\n\r\n")
-        return client
-
-    def run(self, function):
-        """What a function returns, or raises, on the worker's own thread."""
-        outcome, done = [], threading.Event()
-
-        def call():
-            try:
-                outcome.append((function(), None))
-            except BaseException as error:
-                outcome.append((None, error))
-            done.set()
-
-        self.workers[0].post(call)
-        assert done.wait(20)
-        result, error = outcome[0]
-        if error is not None:
-            raise error
-        return result
-
-    def __enter__(self):
-        self.server.__enter__()
-        return self
-
-    def __exit__(self, *error):
-        self.stack.close()
-        self.server.shutdown(grace=0)  # clients that close in order leave their streams waiting
-        self.server.__exit__(*error)
-
-
-@pytest.fixture
-def streams(configure):
-    """Makes servers of streams."""
-    return lambda handler=None, **settings: Streams(configure, handler, **settings)
-
-
-@pytest.mark.parametrize("pause", [0, 0.001], ids=["at_once", "late_enough_for_an_early_flush"])
-@pytest.mark.parametrize("begins", ["first", "last"])
-def test_what_a_continuation_writes_to_another_stream_stays_out_of_its_own_answer(streams, pause, begins) -> None:
-    site = streams(lambda request, response, worker: worker.park().resume(go_on) or Step.SUSPEND)
-
-    def go_on(request, response, worker, payload, event):
-        if begins == "first":
-            response.start(200)
-            response.write(b"mine")
-        for piece in (b"one", b"two"):
-            site.parked[0].write(piece)
-            time.sleep(pause)
-        site.parked[0].finish()
-        if begins == "last":
-            response.start(200)
-        response.write(b"also mine")
-
-    with site:
-        other = site.open()
-        client = site.connect(get("/mine"))
-        mine = read_until(client, b"0\r\n\r\n").partition(b"\r\n\r\n")[2]
-        assert mine == b"4\r\nmine\r\n" * (begins == "first") + b"9\r\nalso mine\r\n0\r\n\r\n"
-        assert read_until(other, b"0\r\n\r\n") == b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n"
-        assert site.server.counters().parked == 0
-
-
-# What is written to many streams at once.
-
-
-def test_a_stream_that_a_piece_is_wrong_for_keeps_it_from_no_other(streams) -> None:
-    with streams() as site:
-        first, sized, unbegun, last = site.open(), site.open("/sized"), site.open("/unbegun"), site.open()
-        with pytest.raises(ValueError, match="1 bytes more than the length"):
-            site.run(lambda: site.workers[0].write_each(site.parked, b"four", 0))
-        with pytest.raises(RuntimeError, match="the answer has not begun"):
-            site.run(lambda: site.workers[0].write_each([*site.parked[2:], site.parked[0]], b"five", 0))
-        for client in (first, last):
-            assert read_until(client, b"five\r\n") == b"4\r\nfour\r\n4\r\nfive\r\n"
-        site.run(lambda: site.workers[0].write_each(site.parked[1:2], b"all", 0))
-        assert read_until(sized, b"all") == b"all"
-        site.run(lambda: [parked.abort() for parked in site.parked])
-        assert read_to_end(unbegun) == b""
-
-
-def test_a_stream_listed_twice_whose_client_is_found_gone_by_the_first_piece_is_closed_once(streams) -> None:
-    with streams() as site:
-        gone, stays = site.open(), site.open()
-
-        def write():
-            reset(gone)
-            return site.workers[0].write_each([site.parked[0]] * 3 + [site.parked[1]], b"piece", 0)
-
-        assert site.run(write) == []
-        assert read_until(stays, b"piece\r\n") == b"5\r\npiece\r\n"
-        until(lambda: site.server.counters().parked == 1)
-        counters = site.server.counters()
-        assert (counters.open, counters.in_flight) == (1, 1)
-
-
-def test_what_is_no_handle_is_refused(streams) -> None:
-    with streams() as site:
-        site.open()
-        for wrong in (None, 5):
-            with pytest.raises((TypeError, AttributeError)):
-                site.run(lambda wrong=wrong: site.workers[0].write_each([wrong], b"piece", 0))
-
-
-def test_a_stream_is_timed_with_all_that_it_was_sent(streams) -> None:
-    timings = []
-    with streams(on_timing=timings.append) as site:
-        client = site.open()
-        site.run(lambda: site.workers[0].write_each(site.parked, b"piece", 0))
-        site.run(lambda: site.parked[0].write(b"more"))
-        site.run(lambda: site.parked[0].finish())
-        content = read_until(client, b"0\r\n\r\n")
-        until(lambda: timings)
-        head = len(b"HTTP/1.1 200 OK\r\nDate: Tue, 24 Nov 2026 01:43:42 GMT\r\nTransfer-Encoding: chunked\r\n\r\n")
-        assert timings[0].response_bytes == head + len(content)
-        assert timings[0].sent_ns >= timings[0].entered_ns
-
-
-# How the content is framed, and how it ends.
-
-SIZED = b"Content-Length: 6\r\n"
-CHUNKED = b"Transfer-Encoding: chunked\r\n"
-
-
-def begin(request, response):
-    response.start(200, [("Date", "now")], length=6 if request.path == b"/sized" else None)
-    response.write(b"abc")
-
-
-def at_once(request, response, worker):
-    begin(request, response)
-    response += b"def"
-
-
-def in_two_ticks(request, response, worker):
-    def finish(request, response, worker, payload, event):
-        response.write(b"def")
-
-    begin(request, response)
-    response.on_drained(finish)
-    return Step.SUSPEND
-
-
-def pulled(request, response, worker):
-    response.start(200, [("Date", "now")], length=6 if request.path == b"/sized" else None)
-    response.stream(iter([b"abc", b"", bytearray(b"de"), memoryview(b"f")]))
-
-
-def by_handle(request, response, worker):
-    begin(request, response)
-    parked = worker.park()
-    worker.post(parked.write, b"def")
-    worker.post(parked.finish)
-    return Step.SUSPEND
-
-
-@pytest.mark.parametrize("handle", [at_once, in_two_ticks, pulled, by_handle], ids=lambda handle: handle.__name__)
-@pytest.mark.parametrize(
-    ("path", "version", "method", "fields", "content", "goes_on"),
-    [
-        pytest.param("/", "1.1", "GET", CHUNKED, b"0\r\n\r\n", True, id="chunked"),
-        pytest.param("/", "1.0", "GET", b"Connection: close\r\n", b"abcdef", False, id="until_close"),
-        pytest.param("/sized", "1.1", "GET", SIZED, b"abcdef", True, id="sized"),
-        pytest.param("/sized", "1.0", "GET", b"Connection: close\r\n" + SIZED, b"abcdef", False, id="sized_1_0"),
-        pytest.param("/", "1.1", "HEAD", CHUNKED, b"", True, id="head"),
-        pytest.param("/sized", "1.1", "HEAD", SIZED, b"", True, id="head_sized"),
-    ],
-)
-def test_an_answer_is_framed_as_its_client_can_read_it(
-    configure, handle, path, version, method, fields, content, goes_on
-) -> None:
-    behind = get("/", "1.1", "HEAD")
-    with Server(configure(handle, port=0)) as server:
-        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
-            client.sendall(get(path, version, method) + behind)
-            client.shutdown(socket.SHUT_WR)
-            head, _, rest = read_to_end(client).partition(b"\r\n\r\n")
-        until(lambda: server.counters().open == 0)
-        counters = server.counters()
-    assert sorted(head.split(b"\r\n")[1:]) == sorted([b"Date: now", *fields.rstrip().split(b"\r\n")])
-    wanted = rest.partition(b"HTTP/1.1")[0]
-    assert wanted.replace(b"3\r\nabc\r\n", b"").endswith(content)
-    assert b"".join(wanted.replace(b"\r\n", b"").translate(None, b"0123456789").split()) == b"abcdef" * (
-        method == "GET"
-    )
-    assert (b"HTTP/1.1 200 OK" in rest) == goes_on
-    assert (counters.parked, counters.in_flight, counters.responses_2xx) == (0, 0, 1 + goes_on)
-
-
-def too_few(request, response, worker):
-    response.start(200, length=9)
-    response.write(b"abc")
-
-
-def too_many(request, response, worker):
-    response.start(200, length=2)
-    response.write(b"abc")
-
-
-def raises(request, response, worker):
-    response.start(200)
-    response.write(b"abc")
-    raise RuntimeError("no more")
-
-
-def pulls_text(request, response, worker):
-    response.stream(["text"])
-
-
-def pulls_and_raises(request, response, worker):
-    response.stream(failing())
-
-
-def failing(pieces: int = 0):
-    yield from [b"x" * 100_000] * pieces
-    raise RuntimeError("no more")
-
-
-def pulls_too_many(request, response, worker):
-    response.start(200, length=3)
-    response.stream([b"ab", b"cd"])
-
-
-FAULTS = [
-    pytest.param(too_few, "lacks 6 bytes", id="too_few"),
-    pytest.param(too_many, "more than the length", id="too_many"),
-    pytest.param(raises, "no more", id="raises"),
-    pytest.param(pulls_text, "not str", id="pulls_text"),
-    pytest.param(pulls_and_raises, "no more", id="pulls_and_raises"),
-    pytest.param(pulls_too_many, "more than the length", id="pulls_too_many"),
-]
-
-
-@pytest.mark.parametrize(("handle", "logged"), FAULTS)
-def test_what_fails_before_the_head_has_left_is_a_500(configure, caplog, handle, logged) -> None:
-    with Server(configure(handle, port=0)) as server:
-        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
-            client.sendall(get("/") * 2)
-            answer = read_to_end(client)
-        assert server.counters().responses_5xx == 1
-    assert (answer.count(b"HTTP/1.1 "), answer[:12]) == (1, b"HTTP/1.1 500")
-    assert logged in caplog.text
-
-
-def later(handle):
-    """The head leaves first; what `handle` does comes in a later tick."""
-
-    def begin(request, response, worker):
-        if handle is too_few or handle is too_many or handle is pulls_too_many:
-            response.start(200, length=4)
-        else:
-            response.start(200)
-        response.write(b"1")
-        response.on_drained(go_on)
-        return Step.SUSPEND
-
-    def go_on(request, response, worker, payload, event):
-        if handle is too_many:
-            response.write(b"12345")
-        elif handle is raises:
-            response.write(b"not sent")
-            raise RuntimeError("no more")
-        elif handle is not too_few:
-            response.stream({pulls_text: ["text"], pulls_too_many: [b"1", b"2345"]}.get(handle) or failing())
-
-    return begin
-
-
-@pytest.mark.parametrize(("handle", "logged"), FAULTS)
-def test_what_fails_once_the_head_has_left_is_cut_where_the_client_sees_it(configure, caplog, handle, logged) -> None:
-    with Server(configure(later(handle), port=0)) as server:
-        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
-            client.sendall(get("/") * 2)
-            answer = read_to_end(client)
-        until(lambda: server.counters().open == 0)
-        assert (server.counters().parked, server.counters().in_flight) == (0, 0)
-    head, _, content = answer.partition(b"\r\n\r\n")
-    assert (head[:12], answer.count(b"HTTP/1.1")) == (b"HTTP/1.1 200", 1)
-    assert content == (b"1" if b"Content-Length" in head else b"1\r\n1\r\n")
-    assert logged.replace("6 bytes", "3 bytes") in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("path", "version", "end"),
-    [
-        pytest.param("/", "1.1", b"3\r\nabc\r\n0\r\nSum: 6\r\n\r\n", id="chunked"),
-        pytest.param("/", "1.0", b"\r\n\r\nabc", id="until_close"),
-        pytest.param("/sized", "1.1", b"\r\n\r\nabc", id="sized"),
-    ],
-)
-@pytest.mark.parametrize("waits", [False, True])
-def test_trailers_stand_behind_the_last_chunk_alone(configure, path, version, end, waits) -> None:
-    def finish(request, response, worker, payload, event):
-        response.trailers({"Sum": "5"})
-        response.trailers({"Sum": "6"})
-
-    def handle(request, response, worker):
-        response.start(200, length=3 if request.path == b"/sized" else None)
-        response.write(b"abc")
-        if not waits:
-            return finish(request, response, worker, None, None)
-        response.on_drained(finish)
-        return Step.SUSPEND
-
-    with (
-        Server(configure(handle, port=0)) as server,
-        socket.create_connection(("127.0.0.1", server.port), timeout=20) as client,
-    ):
-        client.sendall(get(path, version))
-        client.shutdown(socket.SHUT_WR)
-        assert read_to_end(client).endswith(end)
-
-
-@pytest.mark.parametrize(("version", "hints"), [("1.1", 2), ("1.0", 0)])
-def test_early_hints_leave_with_the_suspension_to_those_who_know_them(configure, version, hints) -> None:
-    handles = []
-
-    def finish(request, response, worker, payload, event):
-        response.inform(headers={"Link": "</b>"})
-        response.start(200, length=2)
-        response.write(b"ok")
-
-    def handle(request, response, worker):
-        if request.path == b"/go":
-            handles[0].resume(finish)
-            return response.reply(204)
-        response.inform(headers={"Link": "</a>", "Connection": "close"})
-        handles.append(worker.park())
-        return Step.SUSPEND
-
-    with Server(configure(handle, port=0)) as server, contextlib.ExitStack() as stack:
-        client, other = (
-            stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=20)) for _ in range(2)
-        )
-        client.sendall(get("/", version))
-        early = read_until(client, b"Link: </a>\r\nConnection: close\r\n\r\n") if hints else b""
-        until(lambda: handles)
-        other.sendall(get("/go"))
-        client.shutdown(socket.SHUT_WR)
-        answer = early + read_to_end(client)
-        assert answer.count(b"HTTP/1.1 103 Early Hints\r\nLink: ") == hints
-        assert answer.endswith(b"Content-Length: 2\r\n\r\nok")
-        until(lambda: server.counters().parked == 0)
-        assert server.counters().responses_2xx == 2
-
-
-def test_a_stream_that_says_close_closes_and_drops_what_is_behind(configure) -> None:
-    def handle(request, response, worker):
-        response.start(200, {"Connection": "close"})
-        response.stream([b"abc"])
-
-    with (
-        Server(configure(handle, port=0)) as server,
-        socket.create_connection(("127.0.0.1", server.port), timeout=20) as client,
-    ):
-        client.sendall(get("/") * 3)
-        answer = read_to_end(client)
-    assert (answer.count(b"HTTP/1.1"), answer.count(b"Connection: close")) == (1, 1)
-    assert answer.endswith(b"3\r\nabc\r\n0\r\n\r\n")
-
-
-def test_requests_behind_a_stream_are_answered_in_order(configure) -> None:
-    def handle(request, response, worker):
-        if request.path == b"/":
-            return response.reply(200, b"short")
-        return response.stream(b"%b%06d" % (request.path, number) * 1000 for number in range(30))
-
-    with (
-        Server(configure(handle, port=0)) as server,
-        socket.create_connection(("127.0.0.1", server.port), timeout=20) as client,
-    ):
-        client.sendall(get("/a") + get("/") + get("/b") + get("/"))
-        client.shutdown(socket.SHUT_WR)
-        answer = read_to_end(client)
-    assert answer.count(b"0\r\n\r\n") == 2
-    places = [answer.index(part) for part in (b"/a000000", b"/a000029", b"short", b"/b000000", b"/b000029")]
-    assert places == sorted(places)
-    assert answer.endswith(b"short")
-
-
-# Content that is pulled.
-
-PIECE = b"x" * 10_000
-
-
-class Source:
-    """A generator of pieces that counts how many were asked for, and says how it ended."""
-
-    def __init__(self, pieces: int | None = None, piece: bytes = PIECE) -> None:
-        self.pulled, self.pieces, self.piece, self.end = 0, pieces, piece, None
-
-    def __iter__(self):
-        try:
-            while self.pulled != self.pieces:
-                self.pulled += 1
-                yield self.piece
-            self.end = "exhausted"
-        except GeneratorExit:
-            self.end = "closed"
-            raise
-
-
-def pulled_until_it_rests(site: Streams, source: Source) -> int:
-    """How many pieces were pulled, once another client's requests go by without a further one."""
-    other = site.connect()
-    count = -1
-    while count != source.pulled:
-        count = source.pulled
-        for _ in range(50):
-            other.sendall(get("/other"))
-            read_until(other, b"ok")
-    return count
-
-
-def from_sources(*sources: Source):
-    """Streams the next source for `/pull`; everything else is answered at once."""
-    left = list(sources)
-
-    def handle(request, response, worker):
-        if request.path == b"/pull":
-            return response.stream(left.pop(0))
-        return response.reply(200, b"ok")
 
     return handle
 
 
-def test_a_client_that_does_not_read_has_little_more_pulled_than_the_kernel_holds(streams) -> None:
-    source = Source()
-    with streams(from_sources(source)) as site:
-        client = site.connect(get("/pull"))
-        until(lambda: site.server.counters().parked)
-        count = pulled_until_it_rests(site, source)
-        with open("/proc/sys/net/ipv4/tcp_wmem") as wmem, open("/proc/sys/net/ipv4/tcp_rmem") as rmem:
-            kernel = int(wmem.read().split()[2]) + int(rmem.read().split()[2])
-        assert count * len(PIECE) <= kernel + 64 * 1024 + 2 * len(PIECE)
-        received = 0
-        while source.pulled <= count:  # reading has more pulled
-            received += len(client.recv(1 << 16))
-        assert received > 0
-        reset(client)
-        until(lambda: source.end)
-        assert source.end == "closed"
-        until(lambda: site.server.counters().open == 1)
-        assert (site.server.counters().parked, site.server.counters().in_flight) == (0, 0)
+def plain(request, response, worker):
+    """Three pieces in one call; a query gives the length."""
+    response.start(200, length=int(request.query) if request.query else None)
+    for piece in PIECES:
+        response.write(piece)
 
 
-def test_all_that_is_pulled_arrives_in_order_however_slowly_it_is_read(streams) -> None:
-    source = Source(3000)
-    with streams(from_sources(source)) as site:
-        client = site.connect(get("/pull", "1.0"))
-        until(lambda: site.server.counters().parked)
-        pulled_until_it_rests(site, source)
-        content = read_to_end(client).partition(b"\r\n\r\n")[2]
-    assert content == PIECE * 3000
-    assert source.end == "exhausted"
+def streamed(request, response, worker):
+    """The same pieces from an iterable."""
+    response.start(200, length=int(request.query) if request.query else None)
+    response.stream(iter(PIECES))
 
 
-def test_an_endless_generator_holds_up_nobody(streams) -> None:
-    sources = [Source(), Source(piece=b""), Source(piece=b"y")]
-    with streams(from_sources(*sources)) as site:
-        readers = [site.connect(get("/pull")) for _ in sources]
-        until(lambda: site.server.counters().parked == 3)
-        for reader in readers:
-            reader.setblocking(False)
-        stop = threading.Event()
+def parked(request, response, worker):
+    """The same pieces through a handle, each from a timer of its own."""
+    response.start(200, length=int(request.query) if request.query else None)
+    handle = worker.park()
+    rest = iter(PIECES)
 
-        def read():
-            while not stop.is_set():
-                for reader in readers:
-                    with contextlib.suppress(BlockingIOError):
-                        reader.recv(1 << 20)
+    def go_on():
+        piece = next(rest, None)
+        if piece is None:
+            handle.finish()
+        else:
+            handle.write(piece)
+            worker.call_later(0, go_on)
 
-        thread = threading.Thread(target=read)
-        thread.start()
-        try:
-            other = site.connect()
-            for _ in range(100):
-                other.sendall(get("/other"))
-                read_until(other, b"ok")
-        finally:
-            stop.set()
-            thread.join()
-        for reader in readers:
-            reset(reader)
-        until(lambda: [source.end for source in sources] == ["closed"] * 3)
+    worker.call_later(0, go_on)
+    return Step.SUSPEND
 
 
-def test_a_shutdown_whose_grace_ends_closes_the_generators(streams) -> None:
-    sources = [Source(), Source()]
-    with streams(from_sources(*sources)) as site:
-        clients = [site.connect(get("/pull")) for _ in sources]
-        until(lambda: site.server.counters().parked == 2)
-        site.server.shutdown(grace=0)
-        assert [source.end for source in sources] == ["closed", "closed"]
-        assert [client.fileno() >= 0 for client in clients] == [True, True]
-        assert (site.server.counters().parked, site.server.counters().in_flight) == (0, 0)
+@pytest.fixture(params=[plain, streamed, parked])
+def pieces(request):
+    """A handler that answers in pieces, of each kind."""
+    return request.param
 
 
-def test_an_answer_to_head_pulls_nothing_and_closes_what_it_was_given(streams) -> None:
-    class Closable:
-        pulled, closed = 0, 0
-
-        def __iter__(self):
-            return self
-
-        def __next__(self):
-            self.pulled += 1
-            return b"x"
-
-        def close(self):
-            self.closed += 1
-
-    source = Closable()
-    with streams(lambda request, response, worker: response.stream(source)) as site:
-        read_until(site.connect(get("/", "1.1", "HEAD")), b"\r\n\r\n")
-        until(lambda: source.closed)
-    assert (source.pulled, source.closed) == (0, 1)
+@pytest.mark.parametrize(
+    ("request_bytes", "coding", "length", "closes"),
+    [
+        pytest.param(get(), b"chunked", None, False, id="chunked"),
+        pytest.param(get("/?11"), None, b"11", False, id="of_a_length"),
+        pytest.param(get(version="1.0"), None, None, True, id="1.0"),
+        pytest.param(get(version="1.0", fields="Connection: keep-alive\r\n"), None, None, True, id="1.0_keep_alive"),
+        pytest.param(get("/?11", version="1.0"), None, b"11", True, id="1.0_of_a_length"),
+    ],
+)
+def test_pieces_are_framed_as_the_client_understands(configure, pieces, request_bytes, coding, length, closes) -> None:
+    results = drive(configure(pieces), repeat(4, ask(request_bytes, eof if closes else None)))
+    for result in results:
+        (frame,) = result.frames
+        assert (frame.body, frame.closes) == (WHOLE, closes)
+        assert (frame.header("transfer-encoding"), frame.header("content-length")) == (coding, length)
+    assert (results.counters.parked, results.counters.in_flight, results.counters.responses_2xx) == (0, 0, 4)
 
 
-def test_a_generator_that_fails_at_its_end_is_logged_and_the_worker_goes_on(streams, caplog) -> None:
-    def stubborn():
-        try:
-            while True:
-                yield PIECE
-        finally:
-            raise RuntimeError("at the end")
-
-    def handle(request, response, worker):
-        return response.stream(stubborn()) if request.path == b"/pull" else response.reply(200, b"ok")
-
-    with streams(handle) as site:
-        client = site.connect(get("/pull"))
-        until(lambda: site.server.counters().parked)
-        reset(client)
-        until(lambda: "at the end" in caplog.text)
-        read_until(site.connect(get("/other")), b"ok")
-        until(lambda: site.server.counters().parked == 0)
+@pytest.mark.parametrize("path", ["/", "/?11"])
+def test_head_is_answered_with_the_head_alone_and_the_connection_goes_on(configure, pieces, path) -> None:
+    script = ask(get(path, method="HEAD") + get(path), frames(2), heads={0})
+    (result,) = drive(configure(pieces), [script])
+    assert result.bodies == [b"", WHOLE]
+    assert result.frames[0].header("transfer-encoding") == result.frames[1].header("transfer-encoding")
 
 
-def test_a_generator_may_abort_the_answer_that_it_is_pulled_for(streams, caplog) -> None:
-    def handle(request, response, worker):
-        parked = worker.park()
-
-        def pieces():
-            for number in range(100):
-                if number == 50:
-                    parked.abort()
-                yield PIECE
-
-        response.stream(pieces())
-
-    with streams(handle) as site:
-        answer = read_to_end(site.connect(get("/")))
-        assert not answer.endswith(b"0\r\n\r\n")
-        until(lambda: site.server.counters().open == 0)
-        assert (site.server.counters().parked, site.server.counters().in_flight) == (0, 0)
+def test_requests_pipelined_behind_pieces_are_answered_in_order(configure, pieces) -> None:
+    script = Script(rounds=[Round(send=get() * 20 + get("/?11") * 20, until=frames(40)), Round(send=get())])
+    results = drive(configure(pieces), repeat(4, script))
+    assert [result.bodies for result in results] == [[WHOLE] * 41] * 4
 
 
-@pytest.mark.parametrize("pieces", [1, 500], ids=["pulled_at_once", "pulled_in_many_ticks"])
-def test_a_generator_sends_trailers_as_its_last_act(streams, pieces) -> None:
-    def handle(request, response, worker):
-        def source():
-            for _ in range(pieces):
-                yield PIECE
-            response.trailers({"Sum": b"%d" % pieces})
+@pytest.mark.parametrize("length", [10, 12])
+def test_a_wrong_length_is_a_500_as_long_as_the_head_has_not_left(configure, caplog, length) -> None:
+    (result,) = drive(configure(plain), [ask(get(f"/?{length}"), eof)])
+    assert result.statuses == [500]
+    assert "the length that start() was given" in caplog.text
 
+
+@pytest.mark.parametrize("length", [10, 12])
+def test_a_wrong_length_is_cut_visibly_once_the_head_has_left(configure, caplog, length) -> None:
+    def more(response):
+        response.write(b"x" * 11)
+
+    handle = later(lambda response: response.start(200, length=length), more)
+    (result,) = drive(configure(handle), [ask(get() + get(), eof)])
+    assert result.frames == ()
+    assert b"Content-Length: %d\r\n" % length in result.raw
+    assert "the length that start() was given" in caplog.text
+
+
+def test_what_is_cleared_does_not_count_as_written(configure) -> None:
+    def again(response):
+        response.write(b"wrong")
+        response.clear()
+        response.write(b"right")
+
+    (result,) = drive(configure(later(lambda response: response.start(200, length=5), again)), [ask(get())])
+    assert result.bodies == [b"right"]
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_trailers_follow_the_last_chunk_and_only_that(configure, waits) -> None:
+    def begin(response):
         response.start(200)
-        response.stream(source())
+        response.trailers({"X-Sum": "0"})
+        response.write(b"a")
 
-    with streams(handle) as site:
-        answer = read_until(site.connect(get("/")), b"0\r\nSum: %d\r\n\r\n" % pieces)
-        assert answer.count(b"2710\r\nxx") == pieces
+    def end(response):
+        response.trailers({"X-Sum": "1", "X-More": "2"})
+
+    def at_once(request, response, worker):
+        begin(response)
+        end(response)
+
+    handle = later(begin, end) if waits else at_once
+    results = drive(configure(handle), [ask(get()), ask(get(version="1.0"), eof)])
+    assert [result.bodies for result in results] == [[b"a"], [b"a"]]
+    assert [result.frames[0].trailers for result in results] == [((b"X-Sum", b"1"), (b"X-More", b"2")), ()]
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_early_hints_are_for_clients_that_know_them(configure, waits) -> None:
+    def hint(response):
+        response.inform(103, {"Link": "</a.css>"})
+
+    def end(response):
+        response.reply(200, b"page")
+
+    def at_once(request, response, worker):
+        hint(response)
+        end(response)
+
+    handle = later(hint, end) if waits else at_once
+    results = drive(configure(handle), [ask(get() * 2, frames(4)), ask(get(version="1.0"), eof)])
+    assert [result.statuses for result in results] == [[103, 200, 103, 200], [200]]
+    assert results[1].bodies == [b"page"]
+
+
+def test_early_hints_leave_before_the_final_head_is_known(configure) -> None:
+    waiting = []
+
+    def end(request, response, worker, payload, event):
+        response.start(200)
+        response.write(b"page")
+
+    def handle(request, response, worker):
+        if request.path == b"/go":
+            waiting.pop().resume(end)
+            return response.reply(204)
+        response.inform(103)
+        waiting.append(worker.park())
+        return Step.SUSPEND
+
+    with Session(configure(handle)) as session:
+        group = session.fire([ask(get(), frames(1))])
+        assert group.results[0].statuses == [103]
+        session.fire([ask(get("/go"))])
+        assert session.wait(group, frames(2))[0].bodies == [b"", b"page"]
+
+
+@pytest.mark.parametrize("kind", ["plain", "streamed", "later"])
+def test_a_field_that_says_close_closes_after_the_content(configure, kind) -> None:
+    def begin(response):
+        response.start(200, {"Connection": "close"})
+
+    def handle(request, response, worker):
+        begin(response)
+        if kind == "streamed":
+            response.stream(PIECES)
+        else:
+            response.write(WHOLE)
+
+    handler = later(begin, lambda response: response.write(WHOLE)) if kind == "later" else handle
+    (result,) = drive(configure(handler), [ask(get() + get(), eof)])
+    assert (result.bodies, result.frames[0].closes) == ([WHOLE], True)
+
+
+# Iterables.
+
+
+class Source:
+    """Counts what is taken of it, and notices when it is closed."""
+
+    def __init__(self, pieces) -> None:
+        self.pieces = iter(pieces)
+        self.taken = 0
+        self.closed = threading.Event()
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        piece = next(self.pieces)
+        if isinstance(piece, Exception):
+            raise piece
+        self.taken += 1
+        return piece
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+def streaming(source):
+    """Streams the source for /stream, answers others at once."""
+
+    def handle(request, response, worker):
+        if request.path != b"/stream":
+            return response.reply(200, b"other")
+        return response.stream(source)
+
+    return handle
+
+
+def test_an_endless_source_is_pulled_as_its_client_takes_it_and_others_are_served(configure) -> None:
+    source = Source(itertools.repeat(b"x" * 10_000))
+    script = Script(rounds=[Round(send=[get("/stream"), b""], reads=False)], receive_buffer=4096)
+    with Session(configure(streaming(source))) as session:
+        slow = session.fire([script])
+        session.fire(repeat(8, Script(rounds=[Round(send=get())] * 20)))
+        assert source.taken * 10_000 < 20_000_000  # what the kernel holds, and the marks
+        taken = source.taken
+        session.wait(slow, count(b"x" * 10_000, taken + 100))
+        assert source.taken > taken
+        session.close(slow, reset=True)
+        counters = session.await_counters(lambda counters: counters.parked == 0)
+        assert source.closed.wait(20)
+        assert counters.in_flight == 0
+
+
+def test_a_source_is_closed_at_its_end_and_when_the_server_ends(configure) -> None:
+    ended, endless = Source(PIECES), Source(itertools.repeat(b"x" * 10_000))
+    drive(configure(streaming(ended)), [ask(get("/stream"))])
+    assert ended.closed.is_set()
+    with Session(configure(streaming(endless))) as session:
+        session.fire([Script(rounds=[Round(send=[get("/stream"), b""], reads=False)], receive_buffer=4096)])
+        session.server.shutdown(0)
+    assert endless.closed.is_set()
+
+
+@pytest.mark.parametrize("wrong", [ValueError("no more"), "text", None, 7], ids=repr)
+def test_a_source_that_fails_at_first_is_a_500(configure, caplog, wrong) -> None:
+    source = Source([wrong])
+    results = drive(configure(streaming(source)), [ask(get("/stream"), eof)])
+    assert results[0].statuses == [500]
+    assert source.closed.is_set()
+    assert results.counters.parked == 0
+
+
+@pytest.mark.parametrize("wrong", [ValueError("no more"), "text", None, 7], ids=repr)
+def test_a_source_that_fails_later_cuts_its_answer_visibly(configure, caplog, wrong) -> None:
+    source = Source([b"x" * 100_000] * 3 + [wrong])
+    results = drive(configure(streaming(source)), [ask(get("/stream") + get(), eof)])
+    assert results[0].frames == ()
+    assert results[0].raw.count(b"x") == 300_000
+    assert not results[0].raw.endswith(END)
+    assert source.closed.is_set()
+    assert "a continuation raised" in caplog.text
+    assert (results.counters.parked, results.counters.in_flight) == (0, 0)
+
+
+def test_empty_pieces_do_not_end_an_answer(configure) -> None:
+    (result,) = drive(configure(streaming([b"", b"a", b"", b"b", b""])), [ask(get("/stream"))])
+    assert result.bodies == [b"ab"]
+
+
+def test_nothing_is_pulled_for_an_answer_without_content(configure) -> None:
+    source = Source(PIECES)
+    (result,) = drive(configure(streaming(source)), [ask(get("/stream", method="HEAD"), heads={0})])
+    assert (result.statuses, source.taken, source.closed.is_set()) == ([200], 0, True)
+
+
+def test_a_large_stream_arrives_whole_at_any_pace(configure) -> None:
+    content = [bytes([number]) * 50_000 for number in range(100)]
+    scripts = [
+        Script(rounds=[Round(send=get("/stream")), Round(send=get())], receive_buffer=4096, receive_bytes=size)
+        for size in (3_000, 65_536)
+    ]
+    results = drive(configure(streaming(content)), scripts)
+    assert [result.bodies for result in results] == [[b"".join(content), b"other"]] * 2
+
+
+def test_on_drained_goes_on_at_the_pace_of_the_client(configure) -> None:
+    most = []
+
+    def more(request, response, worker, left, event):
+        assert event == Event.WRITABLE
+        most.append(response.unsent)
+        response.write(b"x" * 100_000)
+        if left == 0:
+            return Step.DONE
+        response.on_drained(more, left - 1)
+        return Step.SUSPEND
+
+    def handle(request, response, worker):
+        response.start(200)
+        response.on_drained(more, 49)
+        return Step.SUSPEND
+
+    script = Script(rounds=[Round(send=get()), Round(send=get())], receive_buffer=4096)
+    (result,) = drive(configure(handle, limits=Limits(low_water_bytes=1000)), [script])
+    assert [len(body) for body in result.bodies] == [5_000_000] * 2
+    assert len(most) == 100
+    assert max(most) <= 1000
 
 
 # Handles.
 
 
-@pytest.mark.parametrize("where", ["timer", "post", "other_request"])
-@pytest.mark.parametrize("version", ["1.1", "1.0"])
-def test_a_handle_goes_on_with_its_stream_from_anywhere(streams, where, version) -> None:
-    def go_on(parked):
-        parked.write(b"one")
-        parked.write(bytearray(b"two"))
-        parked.write(b"")
-        parked.finish()
-        parked.write(b"too late")  # to nobody
-        parked.finish()
-        parked.abort()
+class Hub:
+    """Opens streams at /open and /raw, and lets other requests do things to them."""
 
-    def handle(request, response, worker):
-        if request.path == b"/go":
-            go_on(site.parked[0])
-            return response.reply(200, b"ok")
-        response.start(200)
-        site.parked.append(worker.park())
-        if where == "timer":
-            worker.call_later(0, go_on, site.parked[0])
-        elif where == "post":
-            worker.post(go_on, site.parked[0])
+    def __init__(self, **deeds) -> None:
+        self.handles = []
+        self.gone = 0
+        self.deeds = deeds
+        self.results = []
+
+    def __call__(self, request, response, worker):
+        deed = self.deeds.get(request.path[1:].decode())
+        if deed is not None:
+            self.results.append(deed(self, worker))
+            return response.reply(200, b"done")
+        if request.path not in (b"/open", b"/raw"):
+            return response.reply(200, b"other")
+        if request.path == b"/open":
+            response.start(200)
+        self.handles.append(worker.park(on_disconnect=self.leave))
         return Step.SUSPEND
 
-    with streams(handle) as site:
-        client = site.connect(get("/begin", version))
-        if where == "other_request":
-            until(lambda: site.server.counters().parked)
-            read_until(site.connect(get("/go")), b"ok")
-        client.shutdown(socket.SHUT_WR)
-        content = read_to_end(client).partition(b"\r\n\r\n")[2]
-    assert content == (b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n" if version == "1.1" else b"onetwo")
+    def leave(self) -> None:
+        self.gone += 1
 
 
-def test_a_handle_of_an_answer_that_has_not_begun_writes_nothing(streams, caplog) -> None:
-    with streams() as site:
-        client = site.open("/unbegun")
+def from_a_request(hub, worker, deed) -> None:
+    deed()
+
+
+def from_a_timer(hub, worker, deed) -> None:
+    worker.call_later(0, deed)
+
+
+def from_a_post(hub, worker, deed) -> None:
+    worker.post(deed)
+
+
+@pytest.mark.parametrize("run", [from_a_request, from_a_timer, from_a_post])
+@pytest.mark.parametrize(("version", "end"), [("1.1", frames(1)), ("1.0", eof)])
+def test_a_handle_writes_and_ends_its_answer_from_anywhere(configure, run, version, end) -> None:
+    def write(hub, worker):
+        run(hub, worker, lambda: hub.handles[0].write(b"one"))
+
+    def finish(hub, worker):
+        run(hub, worker, lambda: (hub.handles[0].write(b"two"), hub.handles[0].finish(), hub.handles[0].write(b"no")))
+
+    with Session(configure(Hub(write=write, finish=finish))) as session:
+        group = session.fire([ask(get("/open", version), headers_seen)])
+        session.fire([ask(get("/write"))])
+        assert session.wait(group, count(b"one", 1))[0].frames == ()
+        session.fire([ask(get("/finish"))])
+        assert session.wait(group, end)[0].bodies == [b"onetwo"]
+        counters = session.await_counters(lambda counters: counters.parked == 0)
+        assert counters.responses_2xx == 3
+
+
+def test_abort_cuts_an_answer_off_and_tells_nobody(configure) -> None:
+    hub = Hub(abort=lambda hub, worker: [handle.abort() for handle in hub.handles])
+    with Session(configure(hub)) as session:
+        group = session.fire([ask(get("/open") + get("/open"), headers_seen), ask(get("/open", "1.0"), headers_seen)])
+        session.fire(repeat(2, ask(get("/abort"))))
+        for result in session.wait(group, eof):
+            assert not result.raw.endswith(END)
+        session.await_counters(lambda counters: (counters.parked, counters.in_flight) == (0, 0))
+        assert hub.gone == 0
+
+
+def test_an_answer_that_has_not_begun_takes_no_pieces_and_goes_on(configure) -> None:
+    def write(hub, worker):
         with pytest.raises(RuntimeError, match="has not begun"):
-            site.run(lambda: site.parked[0].write(b"x"))
-        site.run(lambda: site.parked[0].finish())
-        assert read_until(client, b"\r\n\r\n").startswith(b"HTTP/1.1 500 ")
-        assert "appended no response" in caplog.text
+            hub.handles[0].write(b"x")
+
+    def answer(hub, worker):
+        hub.handles[0].resume(lambda request, response, *_: response.reply(200, b"late"))
+
+    with Session(configure(Hub(write=write, answer=answer))) as session:
+        group = session.fire([ask(get("/raw") + get(), lambda received: True)])
+        session.await_counters(lambda counters: counters.parked == 1)
+        session.fire([ask(get("/write"))])
+        session.fire([ask(get("/answer"))])
+        assert session.wait(group, frames(2))[0].bodies == [b"late", b"other"]
 
 
-def test_a_handle_writes_no_more_than_the_length_and_fewer_is_cut(streams, caplog) -> None:
-    with streams() as site:
-        full, short = site.open("/sized"), site.open("/sized")
-        with pytest.raises(ValueError, match="1 bytes more"):
-            site.run(lambda: site.parked[0].write(b"four"))
-        site.run(lambda: [site.parked[0].write(b"all"), site.parked[0].finish()])
-        site.run(lambda: [site.parked[1].write(b"a"), site.parked[1].finish()])
-        assert read_until(full, b"all") == b"all"
-        full.sendall(get("/next"))
-        assert read_until(full, b"ok").startswith(b"HTTP/1.1 200 ")
-        assert read_to_end(short) == b"a"
-        assert "lacks 2 bytes" in caplog.text
+def test_to_finish_an_answer_that_has_not_begun_is_a_500(configure, caplog) -> None:
+    with Session(configure(Hub(finish=lambda hub, worker: hub.handles[0].finish()))) as session:
+        group = session.fire([ask(get("/raw"), lambda received: True)])
+        session.await_counters(lambda counters: counters.parked == 1)
+        session.fire([ask(get("/finish"))])
+        assert session.wait(group, eof)[0].statuses == [500]
+    assert "appended no response" in caplog.text
 
 
-def test_a_handle_is_nothing_once_its_client_is_gone(streams) -> None:
-    with streams() as site:
-        client = site.open()
-        reset(client)
-        until(lambda: site.server.counters().parked == 0)
-        assert site.run(lambda: [site.parked[0].write(b"x"), site.parked[0].finish(), site.parked[0].abort()])
-        assert not site.run(lambda: site.parked[0].is_active)
-        assert site.run(lambda: site.workers[0].write_each(site.parked, b"x", 0)) == site.parked
+def test_a_handle_whose_client_is_gone_takes_everything_and_does_nothing(configure) -> None:
+    def use(hub, worker):
+        handle = hub.handles[0]
+        handle.write(b"x")
+        handle.finish()
+        handle.abort()
+        return (handle.is_active, handle.unsent, worker.write_each([handle], b"x", 0) == [handle])
+
+    hub = Hub(use=use)
+    with Session(configure(hub)) as session:
+        group = session.fire([ask(get("/open"), headers_seen)])
+        session.close(group, reset=True)
+        session.await_counters(lambda counters: counters.parked == 0)
+        others = session.fire([ask(get("/use"))])
+        assert others.results[0].statuses == [200]
+        assert (hub.results, hub.gone) == ([(False, 0, True)], 1)
 
 
-def test_an_aborted_stream_is_cut_and_its_source_and_waits_are_let_go_of(streams) -> None:
-    with streams() as site:
-        client = site.open()
-        site.run(lambda: [site.parked[0].write(b"x"), site.parked[0].abort()])
-        assert read_to_end(client) in (b"", b"1\r\nx\r\n")
-        until(lambda: site.server.counters().open == 0)
-        assert (site.server.counters().parked, site.server.counters().in_flight) == (0, 0)
+def test_pieces_written_in_the_call_and_the_tick_of_the_suspension_are_in_order(configure) -> None:
+    def handle(request, response, worker):
+        response.start(200)
+        parked = worker.park()
+        response.write(b"1")
+        parked.write(b"2")
+        parked.resume(go_on, parked)
+        worker.post(lambda: (parked.write(b"6"), parked.finish()))
+        return Step.SUSPEND
+
+    def go_on(request, response, worker, parked, event):
+        response.write(b"3")
+        parked.write(b"4")
+        worker.write_each([parked], b"5", 0)
+        return Step.SUSPEND
+
+    results = drive(configure(handle), [ask(get() * 10, frames(10))] * 4)
+    assert [result.bodies for result in results] == [[b"123456"] * 10] * 4
 
 
-def test_what_is_written_to_many_arrives_between_what_each_is_written(streams) -> None:
-    with streams() as site:
-        clients = [(version, site.open("/stream", version)) for version in ("1.1", "1.0") * 3]
+def test_a_response_cannot_be_finished_in_its_own_call(configure) -> None:
+    def handle(request, response, worker):
+        response.start(200)
+        with pytest.raises(RuntimeError, match=r"return Step\.DONE there"):
+            worker.park().finish()
+        response.write(b"a")
 
-        def write():
-            site.parked[0].write(b"before")
-            left = site.workers[0].write_each(site.parked, b"all", 1000)
-            site.parked[0].write(b"behind")
-            return left
-
-        assert site.run(write) == []
-        assert site.run(lambda: site.workers[0].write_each(site.parked, b"", 0)) == []
-        site.run(lambda: [parked.finish() for parked in site.parked])
-        got = [read_until(c, b"0\r\n\r\n") if version == "1.1" else read_to_end(c) for version, c in clients]
-    assert got[0] == b"6\r\nbefore\r\n3\r\nall\r\n6\r\nbehind\r\n0\r\n\r\n"
-    assert got[1:] == [b"all", b"3\r\nall\r\n0\r\n\r\n"] * 2 + [b"all"]
+    assert drive(configure(handle), [ask(get())])[0].bodies == [b"a"]
 
 
-def test_a_client_that_does_not_keep_up_is_named_and_given_nothing(streams) -> None:
-    with streams() as site:
-        slow, quick = site.open(), site.open()
-        piece = b"z" * 100_000
+def test_one_piece_for_many_keeps_its_place_among_others(configure) -> None:
+    def write(hub, worker):
+        for handle in hub.handles[::2]:
+            handle.write(b"a")
+        left = worker.write_each(hub.handles, b"b", 1_000_000)
+        for handle in hub.handles:
+            handle.write(b"c")
+        left += worker.write_each(hub.handles, b"", 0)
+        for handle in hub.handles:
+            handle.finish()
+        return left
 
-        def fill():
-            while site.parked[0].unsent <= 1000:
-                assert site.workers[0].write_each(site.parked[:1], piece, 1000) == []
-            return site.workers[0].write_each(site.parked, b"now", 1000)
+    hub = Hub(write=write)
+    with Session(configure(hub)) as session:
+        new = session.fire(repeat(20, ask(get("/open"), headers_seen)))
+        old = session.fire(repeat(20, ask(get("/open", "1.0"), headers_seen)))
+        session.fire([ask(get("/write"))])
+        bodies = [result.bodies for result in session.wait(new, frames(1)) + session.wait(old, eof)]
+        assert sorted(bodies) == [[b"abc"]] * 20 + [[b"bc"]] * 20
+        assert hub.results == [[]]
+        session.await_counters(lambda counters: counters.parked == 0)
 
-        assert site.run(fill) == site.parked[:1]
-        assert read_until(quick, b"now\r\n") == b"3\r\nnow\r\n"
-        assert site.run(lambda: site.parked[0].unsent) > 0
-        reset(slow)
+
+def test_one_piece_for_many_leaves_out_those_who_do_not_keep_up(configure) -> None:
+    def flood(hub, worker):
+        left = []
+        while not left:
+            left = worker.write_each(hub.handles[:1], b"x" * 100_000, 0)
+        return (left == hub.handles[:1], worker.write_each(hub.handles, b"last", 0) == hub.handles[:1])
+
+    hub = Hub(flood=flood)
+    with Session(configure(hub)) as session:
+        slow = session.fire([Script(rounds=[Round(send=[get("/open"), b""], reads=False)], receive_buffer=4096)])
+        quick = session.fire([ask(get("/open"), headers_seen)])
+        session.fire([ask(get("/flood"))])
+        session.wait(quick, count(b"4\r\nlast\r\n", 1))
+        assert hub.results == [(True, True)]
+        session.close(slow, reset=True)
+        session.await_counters(lambda counters: counters.parked == 1)
 
 
 # Shutdown.
 
 
-def test_a_shutdown_finishes_plain_answers_first_and_has_a_thousand_streams_say_their_last(streams) -> None:
-    order, held = [], []
+def test_a_shutdown_ends_a_thousand_open_streams_properly_long_before_its_grace(configure) -> None:
+    before = fds()
 
     def handle(request, response, worker):
-        held.append(worker.park())
+        response.start(200)
+        parked = worker.park()
+        worker.on_drain(lambda: (parked.write(b"bye"), parked.finish()))
         return Step.SUSPEND
 
-    def finish():
-        order.append("streams")
-        assert site.workers[0].write_each(site.parked, b"last", 1000) == []
-        for parked in site.parked:
-            parked.finish()
-
-    def reply(request, response, worker, payload, event):
-        order.append("plain")
-        response.reply(200, b"ok")
-
-    with streams(handle) as site:
-        clients = [("1.0" if number % 10 == 0 else "1.1") for number in range(1000)]
-        clients = [(version, site.connect(get("/stream", version))) for version in clients]
-        until(lambda: site.server.counters().parked == 1000)
-        plain = site.connect(get("/plain"))
-        until(lambda: held)
-        site.run(lambda: site.workers[0].on_drain(finish))
-        site.run(lambda: site.workers[0].on_drain(lambda: 1 / 0))  # logged; the others are told
-        ending = threading.Thread(target=site.server.shutdown, kwargs={"grace": 600})
-        ending.start()
-        until(lambda: site.workers[0].draining)
-        site.workers[0].post(held[0].resume, reply)
-        assert read_to_end(plain).endswith(b"ok")
-        for version, client in clients:
-            content = read_to_end(client).partition(b"\r\n\r\n")[2]
-            assert content == (b"last" if version == "1.0" else b"4\r\nlast\r\n0\r\n\r\n")
-        ending.join(20)
-        assert not ending.is_alive()
-        assert order == ["plain", "streams"]
-        counters = site.server.counters()
-        assert (counters.parked, counters.in_flight, counters.open, counters.responses_2xx) == (0, 0, 0, 1001)
+    with Server(configure(handle, port=0, graceful_timeout=600.0)) as server:
+        with Client(("127.0.0.1", server.port)) as client:
+            group = client.fire(repeat(1000, ask(get(), headers_seen)))
+            server.shutdown()
+            results = client.wait(group, frames(1))
+        assert {tuple(result.bodies) for result in results} == {(b"bye",)}
+        counters = server.counters()
+        assert (counters.parked, counters.in_flight, counters.open) == (0, 0, 0)
+    assert fds() == before
 
 
-def test_streams_are_told_at_half_the_grace_although_a_plain_answer_still_waits(streams) -> None:
-    told, held = [], []
+@pytest.mark.parametrize("finishes", [True, False])
+def test_streams_are_told_once_short_answers_are_finished_or_half_the_grace_is_over(configure, finishes) -> None:
+    order = []
+
+    def short(request, response, worker, parked, event):
+        order.append("short")
+        response.reply(200, b"short")
 
     def handle(request, response, worker):
-        held.append(worker.park())
+        parked = worker.park()
+        if request.path == b"/short":
+
+            def look():
+                if worker.draining and finishes:
+                    parked.resume(short, parked)
+                else:
+                    worker.call_later(0.001, look)
+
+            worker.call_later(0, look)
+            return Step.SUSPEND
+        response.start(200)
+        worker.on_drain(lambda: (order.append("stream"), parked.finish()))
         return Step.SUSPEND
 
-    with streams(handle) as site:
-        client = site.open()
-        site.connect(get("/never"))
-        until(lambda: held)
-        site.run(lambda: site.workers[0].on_drain(lambda: [told.append(1), site.parked[0].finish()]))
-        site.server.shutdown(grace=0.4)
-        assert told == [1]
-        assert read_to_end(client) == b"0\r\n\r\n"
+    grace = 600.0 if finishes else 0.2
+    server = Server(configure(handle, port=0, graceful_timeout=grace))
+    with server, Client(("127.0.0.1", server.port)) as client:
+        stream = client.fire([ask(get(), headers_seen)])
+        other = client.fire([ask(get("/short"), lambda received: True)])
+        while server.counters().parked < 2:
+            os.sched_yield()
+        server.shutdown()
+        assert client.wait(stream, frames(1))[0].statuses == [200]
+        assert client.wait(other, eof)[0].statuses == [200] * finishes
+    assert order == ["short"] * finishes + ["stream"]
 
 
-# Nothing stays.
+def test_what_on_drain_calls_may_raise_and_others_are_called(configure, caplog) -> None:
+    def handle(request, response, worker):
+        response.start(200)
+        parked = worker.park()
+        worker.on_drain(int, "no number")
+        worker.on_drain(parked.finish)
+        return Step.SUSPEND
+
+    with Server(configure(handle, port=0)) as server, Client(("127.0.0.1", server.port)) as client:
+        group = client.fire([ask(get(), headers_seen)])
+        server.shutdown()
+        assert client.wait(group, frames(1))[0].statuses == [200]
+    assert "no number" in caplog.text
 
 
-def test_streams_leave_no_descriptor_and_no_memory(streams) -> None:
-    def round_of(count: int) -> None:
-        sources.extend(Source(50) for _ in range(count))
-        clients = [site.connect(get("/pull")) for _ in range(count)]
-        for number, client in enumerate(clients):
-            if number % 2:
-                reset(client)
-            else:
-                read_until(client, b"0\r\n\r\n")
-                client.close()
-        until(lambda: site.server.counters().open == 0)
-        assert (site.server.counters().parked, site.server.counters().in_flight) == (0, 0)
-        until(lambda: all(source.end or source.pulled == 0 for source in sources))
-        sources.clear()
+def test_a_streamed_answer_is_timed_with_all_its_bytes(configure, pieces) -> None:
+    timings = []
+    results = drive(configure(pieces, on_timing=timings.append), repeat(3, ask(get())))
+    assert len(timings) == 3
+    for timing in timings:
+        assert (timing.status, timing.sent_ns >= timing.returned_ns > 0) == (200, True)
+        assert timing.response_bytes == len(results[0].raw)
 
-    sources = []
+
+def test_streams_of_small_requests_hold_no_slab_that_others_stood_in(configure) -> None:
+    """512 of them, each pipelined behind 60 KiB that were answered: the slabs would be 32 MiB."""
 
     def handle(request, response, worker):
-        return response.stream(next(source for source in sources if source.pulled == 0))
+        if request.path != b"/open":
+            return response.reply(200)
+        response.start(200)
+        worker.park()
+        return Step.SUSPEND
 
-    with streams(handle) as site:
-        round_of(20)
-        site.stack.close()
-        gc.collect()
-        before = (len(os.listdir("/proc/self/fd")), sys.getallocatedblocks())
-        for _ in range(5):
-            round_of(20)
-            site.stack.close()
-        gc.collect()
-        after = (len(os.listdir("/proc/self/fd")), sys.getallocatedblocks())
-    assert after[0] == before[0]
-    assert after[1] - before[1] < 200  # a leak of one block a stream would be 100 at least
+    def resident() -> int:
+        with open("/proc/self/statm") as statm:
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+    filler = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n" + b"x" * 60_000
+    with Session(configure(handle)) as session:
+        session.fire(repeat(16, ask(filler)))
+        before = resident()
+        for _ in range(32):
+            session.fire(repeat(16, ask(filler + get("/open"), count(b"\r\n\r\n", 2))))
+        assert session.server.counters().parked == 512
+        assert resident() - before < 16 * 2**20
 
 
-def resident_bytes() -> int:
-    with open("/proc/self/statm") as statm:
-        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+def test_a_handle_given_twice_is_written_to_twice_even_if_its_client_has_just_gone(configure) -> None:
+    """Nobody has told the worker: the first of the two sends finds out."""
+    held = threading.Event()
+    gone = threading.Event()
 
+    def write(hub, worker):
+        held.set()
+        assert gone.wait(20)
+        return len([worker.write_each(hub.handles * 3, b"x" * 100, 10**6) for _ in range(3)])
 
-def test_a_thousand_small_requests_that_wait_do_not_hold_a_slab_each(streams) -> None:
-    with streams() as site:
-        site.open()
-        before = resident_bytes()
-        for _ in range(1000):
-            site.connect(get("/stream"))
-        until(lambda: site.server.counters().parked == 1001)
-        assert resident_bytes() - before < 1000 * 16 * 1024  # slabs would be 64 MiB; both ends are this process
-        site.run(lambda: [parked.abort() for parked in site.parked])
-        until(lambda: site.server.counters().parked == 0)
+    hub = Hub(write=write)
+    with Session(configure(hub)) as session:
+        group = session.fire([ask(get("/open"), headers_seen)])
+        other = session.fire([ask(get("/write"), lambda received: True)])
+        assert held.wait(20)
+        session.close(group, reset=True)
+        gone.set()
+        assert session.wait(other, frames(1))[0].statuses == [200]
+        counters = session.await_counters(lambda counters: counters.parked == 0)
+        assert (hub.gone, counters.open) == (1, 1)

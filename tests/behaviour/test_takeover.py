@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import socket
 import struct
@@ -62,6 +63,12 @@ class Listing(list):
 
     def are_closed(self) -> bool:
         return all(protocol.told.count("closed") == 1 for protocol in self)
+
+
+@pytest.fixture
+def configure(configure):
+    """On a free port."""
+    return functools.partial(configure, port=0)
 
 
 def until(condition) -> None:
@@ -444,30 +451,36 @@ def test_a_reset_is_told(configure) -> None:
         assert connection.unsent == 0
 
 
-def failing(name):
+class Flood(Echo):
+    """Sends more than the buffers of both sockets hold, whatever it receives."""
+
+    def received(self, data: bytes) -> None:
+        self.connection.send(bytes(32 * MEBIBYTE))
+
+
+def failing(kind, name):
     def fail(self, *_):
         raise KeyError(name)
 
-    return type("Failing", (Echo,), {name: fail})
+    return type("Failing", (kind,), {name: fail})
 
 
-@pytest.mark.parametrize("name", ["received", "drained", "ended", "closed"])
-def test_what_a_protocol_raises_closes_its_connection_only(configure, name, caplog) -> None:
-    protocols = Listing(failing(name))
+@pytest.mark.parametrize(("kind", "name"), [(Echo, "received"), (Flood, "drained"), (Echo, "ended"), (Echo, "closed")])
+def test_what_a_protocol_raises_closes_its_connection_only(configure, kind, name, caplog) -> None:
+    protocols = Listing(failing(kind, name))
     limits = Limits(high_water_bytes=1024, low_water_bytes=0)
-    size = 32 * MEBIBYTE if name == "drained" else 1  # more than the buffers of both sockets hold
     with connected(configure(protocols, limits=limits)) as (server, client):
         with socket.create_connection(("127.0.0.1", server.port), timeout=20) as other:
             client.sendall(UPGRADE)
             assert receive(client, len(SWITCHING)) == SWITCHING
-            send = send_without_end if name == "drained" else send_all  # the end would close it before it is drained
-            writer = threading.Thread(target=send, args=(client, bytes(size)))
-            writer.start()
-            if name == "drained":
+            client.sendall(b"x")
+            if kind is Flood:
                 until(lambda: protocols[0].connection.unsent > 1024)
+            else:
+                client.shutdown(socket.SHUT_WR)
             with contextlib.suppress(OSError):
-                receive_all(client)
-            writer.join()
+                while client.recv(MEBIBYTE):
+                    continue
             client.close()
             until(lambda: f"{name}() raised" in caplog.text)
             other.sendall(PLAIN)
@@ -476,17 +489,6 @@ def test_what_a_protocol_raises_closes_its_connection_only(configure, name, capl
     if name != "closed":
         assert isinstance(protocols[0].reason, KeyError)
         assert protocols.are_closed()
-
-
-def send_without_end(client: socket.socket, data: bytes) -> None:
-    with contextlib.suppress(OSError):
-        client.sendall(data)
-
-
-def send_all(client: socket.socket, data: bytes) -> None:
-    with contextlib.suppress(OSError):
-        client.sendall(data)
-        client.shutdown(socket.SHUT_WR)
 
 
 def test_timers_die_with_their_connection(configure) -> None:

@@ -28,6 +28,7 @@ from vanilla.steps import Event
 
 log = logging.getLogger("vanilla")
 
+FOREVER_SECONDS = 1e9  # three decades, for who waits until infinity, as anyio.sleep_forever does: it fits in 64 bits
 CLEAN_UP_SECONDS = 5.0  # for coroutines that were cancelled at the end of the grace to run their `finally`
 
 
@@ -157,7 +158,8 @@ class EngineEventLoop(asyncio.SelectorEventLoop):
         self, when: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
         handle = WheelHandle(when, callback, args, self, context)
-        handle.timer = self._engine.call_at_ns(math.ceil(when * 1e9), handle.run, ())
+        seconds = min(when, FOREVER_SECONDS)
+        handle.timer = self._engine.call_at_ns(math.ceil(seconds * 1e9), handle.run, ())
         return handle
 
 
@@ -222,10 +224,14 @@ class Runner:
                 async for piece in source:
                     response.write(piece)
                     await response.flush()
+                    if self._engine.has_lost(response):
+                        break  # a coroutine may go on without its client, but a stream may have no end
             else:
                 for piece in source:
                     response.write(piece)
                     await response.flush()
+                    if self._engine.has_lost(response):
+                        break
         finally:
             if hasattr(source, "aclose"):
                 await source.aclose()

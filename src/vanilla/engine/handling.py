@@ -611,6 +611,11 @@ class Handling(Takeovers):
         parked: Parked = response.parked
         parked.task = task
 
+    def has_lost(self, response: Response) -> bool:
+        """Whether the client of an answer that a coroutine writes is gone."""
+        parked: Parked = response.parked
+        return parked is not None and not parked.is_active
+
     def take_source(self, response: Response) -> object:
         """What `Response.stream` was given, once; None if nothing was, or the answer has no content."""
         source: object = response.source
@@ -624,10 +629,14 @@ class Handling(Takeovers):
     @cython.exceptval(-1, check=False)
     def suspend_coroutine(self, response: Response, start: cython.Py_ssize_t) -> cython.int:
         """What a coroutine has appended and not flushed waits in a buffer of its own: it may still fail."""
+        parked: Parked = response.parked
         shared: ResponseBuffer = response.buffer
         own: ResponseBuffer = new_own_buffer()
-        if not response.has_begun and not shared.move_to(own, start):
-            raise MemoryError
+        if not response.has_begun:
+            if parked.drained is not None and shared.length - start == response.informed:
+                response.informed = 0  # interim answers alone, and flushed: they leave
+            elif not shared.move_to(own, start):
+                raise MemoryError
         response.buffer = own
         response.begin = 0
         response.is_open = True
@@ -648,7 +657,8 @@ class Handling(Takeovers):
         if parked is None:
             parked = self.park()
             request = self.request if parked.request is None else parked.request
-            if not response.has_begun and response.buffer.length > response.begin:
+            length = response.buffer.length - response.begin
+            if not response.has_begun and length > response.informed:
                 if not self.begin(request, response, response.buffer, response.begin):
                     raise RuntimeError("flush: what was appended is no head of a response")
             parked.connection.wants_drained = True

@@ -522,6 +522,7 @@ class Loop(State):
         self.counts.parked -= 1
         self.stream_count -= parked.response.has_begun
         parked.request.leave()
+        flushes = parked.drained[1] if parked.drained is not None and parked.drained[0] is None else ()
         parked.drained = None
         body = parked.body
         parked.body = None
@@ -545,6 +546,9 @@ class Loop(State):
         ):
             parked.is_orphan = True
             self.orphan_count += 1
+            for future in flushes:
+                if not future.done():
+                    future.set_result(None)  # nobody else would: it goes on, unheard
         else:
             parked.task.cancel()
         if body is not None and body[1] is not None and not body[1].done():
