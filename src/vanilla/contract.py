@@ -68,6 +68,7 @@ LIMIT_PENDING, LIMIT_LINGER, LIMIT_SUSPEND = range(13, 16)
 
 FILE_COPY_BYTES = 16 * 1024  # of a file are cheaper to copy than to hold a descriptor for, and bound how many are held
 KEPT_COPY_BYTES = 4096  # of a kept request are copied rather than keep 64 KiB that hundreds of others stood in
+LENGTH_MAX = 2**63 - 1  # bytes of content that can be counted
 _METHODS = (b"GET", b"PUT", b"HEAD", b"POST", b"PATCH", b"TRACE", b"DELETE", b"OPTIONS", b"CONNECT")
 _FRAMING_FIELDS = (b"content-length", b"transfer-encoding")
 
@@ -898,6 +899,8 @@ class Response:
             raise ValueError(f"status {status!r}: give a final status of the IANA registry, 200 to 599")
         if length is not None and (isinstance(length, bool) or not isinstance(length, int) or length < 0):
             raise ValueError(f"length {length!r}: give a number of bytes, 0 or more, or leave it out")
+        if length is not None and length > (0 if status == 205 else LENGTH_MAX):
+            raise ValueError(f"length {length!r}: more than a {status} can have")
         if not self.append_fields(content_type, headers) and not self.date.append(self.buffer):
             raise MemoryError
         if status == 204 or status == 304:
@@ -1079,6 +1082,7 @@ class Worker:
             unsent_max: bytes; a client that has more than this to take already is given nothing.
 
         Returns: the handles that were given nothing: those whose client does not keep up, or is gone.
+        Raises: as `Parked.write`, for the first handle that it is wrong for, once all others have been written to.
         """
         return self._reach_loop().write_each(parked, data, unsent_max)
 

@@ -203,13 +203,12 @@ class Handling(Takeovers):
 
     def pull(self, request: Request, response: Response, worker: object, payload: object, event: object) -> object:
         """A continuation: append the next pieces of what `Response.stream` was given, as many as there is room for."""
-        begin: cython.Py_ssize_t = response.buffer.length
         until_ns: cython.longlong = read_clock_ns() + FLUSH_AFTER_NS
         high_water: cython.Py_ssize_t = self.bounds[self.calling.listener].high_water
         if response.coding != BODYLESS:
             for piece in response.source:
                 response.append(piece)
-                if response.buffer.length - begin >= high_water or read_clock_ns() >= until_ns:
+                if response.buffer.length - response.begin >= high_water or read_clock_ns() >= until_ns:
                     self.go_on_drained_with(response, self.pull, None)
                     return _SUSPEND
         self.drop_source(response)
@@ -388,6 +387,12 @@ class Handling(Takeovers):
         self.counts.handler_since_ns = 0
         if not parked.is_active:
             return 0  # it cut itself off: abandon() comes
+        if response.buffer is not self.resumed:  # it made way for what was written to others meanwhile
+            start = self.resumed.length
+            if not response.buffer.move_to(self.resumed, 0):
+                raise MemoryError
+            response.buffer = self.resumed
+            response.begin = start
         if status == 0 and result is _SUSPEND and self.waits(parked):
             if parked.task is not None:
                 self.suspend_coroutine(response, start)
@@ -494,6 +499,7 @@ class Handling(Takeovers):
             if parked.task is not None and parked.response is not None and not self.send_own(parked):
                 raise RuntimeError("write: what was appended is no head of a response")
             return 0
+        self.make_way()
         start = self.resumed.length
         self.aim(parked, start)
         try:
@@ -507,9 +513,11 @@ class Handling(Takeovers):
     @cython.exceptval(-1, check=False)
     def finish_parked(self, parked: Parked) -> cython.int:
         """Parked.finish."""
-        start: cython.Py_ssize_t = self.resumed.length
+        start: cython.Py_ssize_t
         if parked.response is None or parked.response.is_open:
             raise RuntimeError("finish in the request's own call, or while its coroutine runs: return Step.DONE there")
+        self.make_way()
+        start = self.resumed.length
         self.aim(parked, start)
         return self.conclude(parked, start, 0, None)
 
@@ -519,6 +527,7 @@ class Handling(Takeovers):
         response: Response
         connection: cython.pointer[Connection]
         left: list = []
+        failure: object = None
         count: cython.Py_ssize_t = 0
         index: cython.Py_ssize_t
         chunk: bytes = b"%x\r\n%b\r\n" % (len(data), data)
@@ -539,10 +548,10 @@ class Handling(Takeovers):
         codings = cython.cast(cython.pointer[cython.bint], targets + len(handles))
         try:
             for parked in handles:
-                connection = parked.connection
-                if not parked.is_active or count_unsent(connection) > unsent_max:
+                if not parked.is_active or count_unsent(parked.connection) > unsent_max:
                     left.append(parked)
                     continue
+                connection = parked.connection
                 response = parked.response
                 if (
                     response is None
@@ -552,21 +561,27 @@ class Handling(Takeovers):
                     or parked.parked_tick == self.counts.ticks
                     or (response.coding != CHUNKED and response.coding != UNTIL_CLOSE)
                 ):
-                    self.write_parked(parked, data)  # behind what this tick has still to send
+                    try:
+                        self.write_parked(parked, data)  # behind what this tick has still to send
+                    except (RuntimeError, ValueError) as error:
+                        failure = failure or error  # the others are no part of it
                     continue
                 targets[count] = connection
                 codings[count] = response.coding == CHUNKED
+                parked.appended += framed_length if codings[count] else plain_length
                 count += 1
             with cython.nogil:
                 for index in range(count):
                     if targets[index].channel.fd < 0:
-                        continue  # given twice, and found gone the first time
+                        continue  # found gone since: by what was sent before, or by its first time in the list
                     if codings[index]:
                         send_bytes(self, targets[index], framed, framed_length)
                     else:
                         send_bytes(self, targets[index], plain, plain_length)
         finally:
             free(targets)
+        if failure is not None:
+            raise failure
         return left
 
     # What coroutines need.
@@ -669,7 +684,9 @@ class Handling(Takeovers):
     def send_own(self, parked: Parked) -> cython.bint:
         """Send what the coroutine of a request has appended; False, with the reason logged, where it is no head."""
         response: Response = parked.response
-        start: cython.Py_ssize_t = self.resumed.length
+        start: cython.Py_ssize_t
+        self.make_way()
+        start = self.resumed.length
         if not response.buffer.move_to(self.resumed, 0):
             raise MemoryError
         response.buffer.drop()

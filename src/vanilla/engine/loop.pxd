@@ -4,6 +4,7 @@ from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.stdlib cimport free, realloc
 
 from vanilla.backends.interface cimport Completion
+from vanilla.buffers cimport ResponseBuffer
 from vanilla.contract cimport Framed, Request, Response, Worker
 from vanilla.engine.connections cimport Connection, Intake
 from vanilla.engine.state cimport Notice, State
@@ -120,6 +121,7 @@ cdef class Loop(State):
     cdef int tell_streams(self) except -1
     cdef int fire(self, Watch watch, int events) except -1
     cdef int go_on(self, Parked parked, object continuation, object payload, int events) except -1
+    cdef int make_way(self) except -1
     cdef int write_parked(self, Parked parked, object data) except -1
     cdef int finish_parked(self, Parked parked) except -1
     cdef int call(self, object function, object arguments) except -1

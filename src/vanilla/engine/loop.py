@@ -13,6 +13,7 @@ import os
 
 import cython
 from cython.cimports.libc.stdlib import abort
+from cython.cimports.vanilla.buffers import new_own_buffer
 from cython.cimports.vanilla.contract import IGNORE, LIMIT_SUSPEND
 from cython.cimports.vanilla.engine.connections import count_unsent
 from cython.cimports.vanilla.engine.contents import grow_or_shrink, has_piece, next_size, receive_content
@@ -767,6 +768,26 @@ class Loop(State):
     @cython.exceptval(-1, check=False)
     def go_on(self, parked: Parked, continuation: object, payload: object, events: cython.int) -> cython.int:
         """Call a parked request's continuation; the engine, which answers, says how."""
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def make_way(self) -> cython.int:
+        """`resumed` is needed for somebody else's bytes, and may be sent and cleared with them: what the continuation
+        that is being called has appended to it moves to a buffer of its own until it returns.
+        """
+        parked: Parked = self.current
+        response: Response
+        own: ResponseBuffer
+        if parked is None or parked.response is None:
+            return 0
+        response = parked.response
+        if response.buffer is self.resumed:
+            own = new_own_buffer()
+            if not self.resumed.move_to(own, response.begin):
+                raise MemoryError
+            response.buffer = own
+            response.begin = 0
         return 0
 
     @cython.cfunc

@@ -126,9 +126,12 @@ class Takeover:
     def write(self, data: bytes) -> cython.int:
         """Queue bytes for the end of this tick; none, to have the connection looked at then."""
         loop: Takeovers = self.loop
-        start: cython.Py_ssize_t = loop.resumed.length
+        start: cython.Py_ssize_t
         length: cython.Py_ssize_t = PyBytes_GET_SIZE(data)
-        is_copied: cython.bint = loop.resumed.append(cython.cast(cython.p_const_uchar, PyBytes_AS_STRING(data)), length)
+        is_copied: cython.bint
+        loop.make_way()
+        start = loop.resumed.length
+        is_copied = loop.resumed.append(cython.cast(cython.p_const_uchar, PyBytes_AS_STRING(data)), length)
         if not is_copied:
             raise MemoryError
         self.written = length + (self.written if self.connection.written_count > 0 else 0)
