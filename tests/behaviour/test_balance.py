@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import random
 import socket
@@ -24,6 +25,8 @@ FEW = 20  # 2 * 20 + 64 is less than 112: with so few, another worker still has 
 
 
 def descriptors() -> int:
+    """How many are open, those aside that garbage of tests before still holds."""
+    gc.collect()
     return len(os.listdir("/proc/self/fd"))
 
 
