@@ -12,6 +12,7 @@ from vanilla.errors import ConfigError
 from vanilla.server.config import ServerConfig
 from vanilla.target import ImportFailedError, load_target, split_target
 
+EXAMPLES = Path(__file__).parents[1] / "examples"
 APP = """
 from neighbour import NAME
 from vanilla.server.config import ServerConfig
@@ -142,3 +143,9 @@ def test_what_the_application_raises_is_its_own(folder: Path, target: str, cause
 )
 def test_the_name_stands_behind_the_last_colon(text: str, place: str, name: str) -> None:
     assert split_target(text) == (place, name)
+
+
+@pytest.mark.parametrize("app", sorted(EXAMPLES.glob("*/app.py")), ids=lambda app: app.parent.name)
+def test_an_example_is_served_with_the_config_that_it_makes(app: Path) -> None:
+    found = load_target(str(app))
+    assert isinstance(found, ServerConfig) == ("ServerConfig(" in app.read_text())

@@ -7,7 +7,7 @@ PIECES = [b"first piece\n", b"second piece\n", b"third piece\n"]
 
 
 @vanilla.streaming
-def handle(request, response, worker):
+def answer(request, response, worker):
     if (request.header("transfer-encoding") or b"").lower() == b"chunked":
         request.on_body(begin)
         return Step.SUSPEND
@@ -31,4 +31,4 @@ def echo(request, response, worker, piece, event):
     return Step.SUSPEND
 
 
-app = ServerConfig(handle)
+config = ServerConfig(answer)

@@ -28,14 +28,14 @@ PIECES = b"first piece\nsecond piece\nthird piece\n"
 @pytest.mark.parametrize("name", [b"chunked", b"Chunked"])
 def test_what_comes_in_chunks_goes_back_in_chunks(chunks: bytes, content: bytes, name: bytes) -> None:
     wire = HEAD.replace(b"chunked", name) + chunks
-    result = drive(APP["app"], [Script(rounds=[Round(send=wire), Round(send=wire), Round(send=GET)])])[0]
+    result = drive(APP["config"], [Script(rounds=[Round(send=wire), Round(send=wire), Round(send=GET)])])[0]
     assert result.bodies == [content, content, PIECES]
     assert {frame.header("transfer-encoding") for frame in result.frames} == {b"chunked"}
     assert [frame.header("content-length") for frame in result.frames] == [None] * 3
 
 
 def test_a_piece_comes_back_before_the_next_is_sent() -> None:
-    with Session(APP["app"]) as session:
+    with Session(APP["config"]) as session:
         group = session.fire([ask(HEAD + b"4\r\nWiki\r\n", count(b"4\r\nWiki\r\n", 1))])
         session.go_on(group, Round(send=b"5\r\npedia\r\n", until=count(b"5\r\npedia\r\n", 1)))
         assert session.go_on(group, Round(send=b"0\r\n\r\n", until=frames(1)))[0].bodies == [b"Wikipedia"]
@@ -52,26 +52,26 @@ def test_a_piece_comes_back_before_the_next_is_sent() -> None:
     ],
 )
 def test_what_is_malformed_is_refused(wire: bytes) -> None:
-    result = drive(APP["app"], [ask(wire, eof)])[0]
+    result = drive(APP["config"], [ask(wire, eof)])[0]
     assert result.frames[0].status in (400, 413)
     assert result.frames[0].closes
 
 
 @pytest.mark.parametrize("wrong", [b"zz\r\n", b"4\r\nWikipedia\r\n"], ids=["no_size", "no_line_end_after_data"])
 def test_what_is_malformed_later_cuts_the_answer_visibly(wrong: bytes) -> None:
-    with Session(APP["app"]) as session:
+    with Session(APP["config"]) as session:
         group = session.fire([ask(HEAD + b"1\r\nx\r\n", count(b"1\r\nx\r\n", 1))])
         assert session.go_on(group, Round(send=wrong, until=eof))[0].frames == ()
 
 
 def test_an_http_1_0_client_gets_no_chunks() -> None:
-    result = drive(APP["app"], [ask(b"GET / HTTP/1.0\r\n\r\n", eof)])[0]
+    result = drive(APP["config"], [ask(b"GET / HTTP/1.0\r\n\r\n", eof)])[0]
     assert (result.bodies, result.frames[0].header("transfer-encoding")) == ([PIECES], None)
 
 
 def test_the_handler_called_by_hand() -> None:
     request, response, worker = Request(HEAD + b"0\r\n\r\n"), Response(), Worker()
-    assert APP["handle"](request, response, worker) is Step.SUSPEND
+    assert APP["answer"](request, response, worker) is Step.SUSPEND
     assert request.recorded(request, response, worker, b"Wiki", Event.READABLE) is Step.SUSPEND
     assert request.recorded(request, response, worker, b"", Event.READABLE) is Step.DONE
     assert bytes(response).endswith(b"Transfer-Encoding: chunked\r\n\r\n4\r\nWiki\r\n")
@@ -81,5 +81,5 @@ def test_the_handler_called_by_hand() -> None:
 
 def test_without_chunks_the_three_pieces_are_streamed_by_hand() -> None:
     request, response = Request(GET), Response()
-    assert APP["handle"](request, response, Worker()) is None
+    assert APP["answer"](request, response, Worker()) is None
     assert b"".join(response.recorded) == PIECES

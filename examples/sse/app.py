@@ -15,7 +15,7 @@ METHODS = {b"/": "GET, HEAD", b"/events": "GET, HEAD", b"/broadcast": "POST"}
 channel = Channel(replay=REPLAY, max_unsent_bytes=UNSENT_BYTES_MAX)
 
 
-def handle(request, response, worker):
+def answer(request, response, worker):
     methods = METHODS.get(request.path)
     if methods is None:
         return response.reply(404)
@@ -32,4 +32,4 @@ def handle(request, response, worker):
     return response.reply(204)
 
 
-app = ServerConfig(handle, limits=Limits(max_body_bytes=MESSAGE_BYTES_MAX))
+config = ServerConfig(answer, limits=Limits(max_body_bytes=MESSAGE_BYTES_MAX))

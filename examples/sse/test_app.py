@@ -27,7 +27,7 @@ def post(message: bytes) -> bytes:
 
 
 def config_of(app) -> ServerConfig:
-    return ServerConfig(app["handle"], limits=app["app"].limits, workers=2)
+    return ServerConfig(app["answer"], limits=app["config"].limits, workers=2)
 
 
 def test_every_stream_on_every_worker_is_sent_every_message_in_order(app) -> None:
@@ -89,8 +89,8 @@ def test_what_is_malformed_ends_the_connection(app) -> None:
 
 def test_the_handler_called_by_hand(app) -> None:
     request, response, worker = Request(wire(b"GET /events")), Response(), Worker()
-    assert app["handle"](request, response, worker) is Step.SUSPEND
-    assert app["handle"](Request(post(b"hello")), Response(), Worker()) is None
+    assert app["answer"](request, response, worker) is Step.SUSPEND
+    assert app["answer"](Request(post(b"hello")), Response(), Worker()) is None
     for function, arguments in worker.recorded.posted:
         function(*arguments)
     (event,) = response.recorded.written

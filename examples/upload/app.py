@@ -53,7 +53,7 @@ class Upload:
 
 
 @vanilla.streaming
-def handle(request, response, worker):
+def answer(request, response, worker):
     if request.path != b"/upload":
         return response.reply(404)
     if request.method not in (b"PUT", b"POST"):
@@ -63,4 +63,4 @@ def handle(request, response, worker):
     return Step.SUSPEND
 
 
-app = ServerConfig(handle, limits=Limits(max_body_bytes=2**30, min_receive_rate=10_000))
+config = ServerConfig(answer, limits=Limits(max_body_bytes=2**30, min_receive_rate=10_000))

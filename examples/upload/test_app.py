@@ -16,7 +16,7 @@ CONTENT = bytes(range(256)) * 4096  # 1 MiB
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     """Where uploads go."""
-    monkeypatch.setitem(APP["handle"].__globals__, "FOLDER", tmp_path)
+    monkeypatch.setitem(APP["answer"].__globals__, "FOLDER", tmp_path)
     return tmp_path
 
 
@@ -35,7 +35,7 @@ def line_of(content: bytes) -> bytes:
 @pytest.mark.parametrize("content", [b"", b"hello", CONTENT], ids=["empty", "small", "large"])
 def test_an_upload_is_kept_under_its_digest(folder, content: bytes) -> None:
     pieces = [put(content)[at : at + 100_000] for at in range(0, len(put(content)), 100_000)]
-    results = drive(APP["app"], [Script(rounds=[Round(send=pieces), Round(send=pieces)])])
+    results = drive(APP["config"], [Script(rounds=[Round(send=pieces), Round(send=pieces)])])
     assert (results[0].statuses, results[0].bodies) == ([201] * 2, [line_of(content)] * 2)
     assert [path.name for path in folder.iterdir()] == [name_of(content)]
     assert (folder / name_of(content)).read_bytes() == content
@@ -52,20 +52,20 @@ def test_an_upload_is_kept_under_its_digest(folder, content: bytes) -> None:
     ],
 )
 def test_what_is_not_wanted_is_refused_and_leaves_nothing(folder, wire: bytes, status: int) -> None:
-    results = drive(APP["app"], [ask(wire)])
+    results = drive(APP["config"], [ask(wire)])
     assert results[0].statuses == [status]
     assert list(folder.iterdir()) == []
 
 
 def test_malformed_content_leaves_nothing(folder) -> None:
     head = b"PUT /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-    results = drive(APP["app"], [ask([head + b"5\r\nhello\r\n", b"zz\r\n"], eof)])
+    results = drive(APP["config"], [ask([head + b"5\r\nhello\r\n", b"zz\r\n"], eof)])
     assert results[0].statuses == [400]
     assert list(folder.iterdir()) == []
 
 
 def test_a_client_that_leaves_leaves_nothing(folder) -> None:
-    with Session(APP["app"]) as session:
+    with Session(APP["config"]) as session:
         group = session.fire(repeat(4, ask(put(CONTENT)[:500_000], sent)))
         session.await_counters(lambda counters: counters.parked == 4)
         session.close(group, reset=True)
@@ -74,11 +74,11 @@ def test_a_client_that_leaves_leaves_nothing(folder) -> None:
 
 def test_the_handler_called_by_hand(folder) -> None:
     request, response, worker = Request(put(b"hello")), Response(), Worker()
-    assert APP["handle"](request, response, worker) is Step.SUSPEND
+    assert APP["answer"](request, response, worker) is Step.SUSPEND
     assert request.recorded(request, response, worker, b"hello", Event.READABLE) is Step.SUSPEND
     assert request.recorded(request, response, worker, b"", Event.READABLE) is None
     assert bytes(response).endswith(line_of(b"hello"))
-    assert APP["handle"](request, response, worker) is Step.SUSPEND
+    assert APP["answer"](request, response, worker) is Step.SUSPEND
     with pytest.raises(BodyError):
         request.recorded(request, response, worker, BodyError(413, "too long"), Event.ERROR)
     assert [path.name for path in folder.iterdir()] == [name_of(b"hello")]

@@ -14,7 +14,7 @@ FILM = pathlib.Path(os.environ.get("FILM", HERE / "film.webm"))
 RANGE = re.compile(rb"bytes=[ \t]*(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))[ \t]*", re.IGNORECASE)
 
 
-def handle(request, response, worker):
+def answer(request, response, worker):
     if request.path not in (b"/", b"/film"):
         return response.reply(404)
     if request.method not in (b"GET", b"HEAD"):
@@ -60,4 +60,4 @@ def find_part(request, etag, length):
     return int(first), min(int(last) + 1, length) if last else length
 
 
-app = ServerConfig(handle)
+config = ServerConfig(answer)

@@ -20,7 +20,7 @@ def wire(line: bytes, *fields: bytes) -> bytes:
 
 
 def etag() -> bytes:
-    found = drive(APP["app"], [ask(wire(b"HEAD /film"), heads={0})])[0].frames[0].header("etag")
+    found = drive(APP["config"], [ask(wire(b"HEAD /film"), heads={0})])[0].frames[0].header("etag")
     assert found is not None
     return found
 
@@ -48,13 +48,13 @@ def etag() -> bytes:
 )
 def test_a_range_is_answered_and_the_connection_goes_on(asked, status, content, content_range) -> None:
     send = wire(b"GET /film", b"Range: " + asked)
-    result = drive(APP["app"], [Script(rounds=[Round(send=send), Round(send=send)])])[0]
+    result = drive(APP["config"], [Script(rounds=[Round(send=send), Round(send=send)])])[0]
     assert (result.statuses, result.bodies) == ([status] * 2, [content] * 2)
     assert [frame.header("content-range") for frame in result.frames] == [content_range] * 2
 
 
 def test_the_whole_film_says_that_it_has_ranges() -> None:
-    result = drive(APP["app"], [ask(wire(b"GET /film?t=1"))])[0]
+    result = drive(APP["config"], [ask(wire(b"GET /film?t=1"))])[0]
     (frame,) = result.frames
     assert (frame.status, frame.body) == (200, FILM)
     assert (frame.header("accept-ranges"), frame.header("content-type")) == (b"bytes", b"video/webm")
@@ -71,31 +71,31 @@ def test_the_whole_film_says_that_it_has_ranges() -> None:
 )
 def test_a_part_is_sent_only_of_the_film_that_if_range_names(condition, status) -> None:
     asked = wire(b"GET /film", b"Range: bytes=0-3", b"If-Range: " + condition())
-    assert drive(APP["app"], [ask(asked)])[0].statuses == [status]
+    assert drive(APP["config"], [ask(asked)])[0].statuses == [status]
 
 
 def test_head_has_the_length_of_the_whole_film_and_no_content() -> None:
     asked = wire(b"HEAD /film", b"Range: bytes=0-3") + wire(b"GET /film", b"Range: bytes=0-3")
-    result = drive(APP["app"], [ask(asked, frames(2), heads={0})])[0]
+    result = drive(APP["config"], [ask(asked, frames(2), heads={0})])[0]
     assert (result.statuses, result.bodies) == ([200, 206], [b"", FILM[:4]])
     assert result.frames[0].header("content-length") == b"%d" % LENGTH
 
 
 def test_a_film_that_was_replaced_has_another_etag(tmp_path, monkeypatch) -> None:
     film = tmp_path / "film.mp4"
-    monkeypatch.setitem(APP["handle"].__globals__, "FILM", film)
+    monkeypatch.setitem(APP["answer"].__globals__, "FILM", film)
     film.write_bytes(b"first")
     before = etag()
     (tmp_path / "next").write_bytes(b"other")
     (tmp_path / "next").replace(film)
     assert etag() != before
-    result = drive(APP["app"], [ask(wire(b"GET /film", b"Range: bytes=1-", b"If-Range: " + before))])[0]
+    result = drive(APP["config"], [ask(wire(b"GET /film", b"Range: bytes=1-", b"If-Range: " + before))])[0]
     assert (result.statuses, result.bodies) == ([200], [b"other"])
 
 
 def test_without_a_film_the_answer_says_what_to_do(tmp_path, monkeypatch) -> None:
-    monkeypatch.setitem(APP["handle"].__globals__, "FILM", tmp_path / "absent")
-    result = drive(APP["app"], [ask(wire(b"GET /film"))])[0]
+    monkeypatch.setitem(APP["answer"].__globals__, "FILM", tmp_path / "absent")
+    result = drive(APP["config"], [ask(wire(b"GET /film"))])[0]
     assert (result.statuses, result.bodies) == ([404], [b"no film: name one in FILM\n"])
 
 
@@ -108,16 +108,16 @@ def test_without_a_film_the_answer_says_what_to_do(tmp_path, monkeypatch) -> Non
     ],
 )
 def test_every_path_is_answered(line, status, allow) -> None:
-    result = drive(APP["app"], [ask(wire(line))])[0]
+    result = drive(APP["config"], [ask(wire(line))])[0]
     assert (result.statuses, result.frames[0].header("allow")) == ([status], allow)
 
 
 def test_what_is_malformed_is_refused_by_the_server() -> None:
-    assert drive(APP["app"], [ask(b"garbage\r\n\r\n", eof)])[0].statuses == [400]
+    assert drive(APP["config"], [ask(b"garbage\r\n\r\n", eof)])[0].statuses == [400]
 
 
 def test_the_handler_called_by_hand() -> None:
     response = Response()
-    assert APP["handle"](Request(wire(b"GET /film", b"Range: bytes=-4")), response, Worker()) is None
+    assert APP["answer"](Request(wire(b"GET /film", b"Range: bytes=-4")), response, Worker()) is None
     assert bytes(response).startswith(b"HTTP/1.1 206 ")
     assert bytes(response).endswith(FILM[-4:])
