@@ -357,10 +357,10 @@ class Engine(Handling):
         self.run_mail()
         if self.notice_count > 0:
             self.run_notices()
+        if self.ready_count > 0:
+            self.run_ready()  # before the timers: what came in time is not late because its worker was busy
         if came_due is not None:
             self.run_due(came_due)
-        if self.ready_count > 0:
-            self.run_ready()
         return self.run_resumptions()
 
     @cython.cfunc
