@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Iterator
+from collections.abc import AsyncIterable, Generator, Iterator
 from typing import Any
 
 
@@ -24,43 +24,10 @@ class Yielding:
         yield
 
 
-class Given:
-    """Something awaited that has its result already."""
-
-    __slots__ = ("_result",)
-
-    def __init__(self, result: bytes) -> None:
-        self._result = result
-
-    def __await__(self) -> Generator[Any, Any, bytes]:
-        return self._result
-        yield
-
-
-class Pieces:
-    """The content of one request, piece by piece: what `Request.stream` returns."""
-
-    __slots__ = ("_take",)
-
-    def __init__(self, take: Callable[[], Awaitable[bytes]]) -> None:
-        self._take = take
-
-    def __aiter__(self) -> Pieces:
-        return self
-
-    async def __anext__(self) -> bytes:
-        piece = await self._take()
-        if not piece:
-            raise StopAsyncIteration
-        return piece
-
-
-async def read_all(take: Callable[[], Awaitable[bytes]]) -> bytes:
-    """What `Request.read` returns: every piece that `take` gives, as one."""
-    pieces = []
-    while piece := await take():
-        pieces.append(piece)
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+async def read_all(pieces: AsyncIterable[bytes]) -> bytes:
+    """What `Request.read` returns: every piece, as one."""
+    taken = [piece async for piece in pieces]
+    return taken[0] if len(taken) == 1 else b"".join(taken)
 
 
 READY = Ready()

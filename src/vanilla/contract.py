@@ -38,10 +38,11 @@ from cython.cimports.vanilla.net.posix import (
     pread,
 )
 
-from vanilla.awaitables import READY, Given, Pieces, read_all
+from vanilla.awaitables import READY, read_all
 from vanilla.counters import Counters, Credentials
 from vanilla.errors import BodyError
 from vanilla.limits import OFFSET_MAX, Limits
+from vanilla.pieces import Pieces
 from vanilla.recording import RecordedPark, RecordedTakeover, RecordingLoop
 
 LIMIT_NAMES = (
@@ -322,7 +323,7 @@ class Request:
 
     def read(self) -> object:
         """`await request.read()`: the whole content, or what is left of it. Raises as `stream`."""
-        return read_all(self._next_piece)
+        return read_all(Pieces(self._next_piece))
 
     @property
     def recorded(self) -> object:
@@ -333,7 +334,7 @@ class Request:
 
     def _next_piece(self) -> object:
         if not self.framed.is_partial:
-            return Given(self.take_whole())
+            return self.take_whole()
         if self.has_left:
             raise BodyError(400, "the client went away before its content was whole")
         if self.loop is None:

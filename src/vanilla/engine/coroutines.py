@@ -125,6 +125,9 @@ class EngineSelector(selectors.BaseSelector):
         raise KeyError(f"{fileobj!r} is not registered")
 
 
+_SLEPT = asyncio.futures._set_result_unless_cancelled  # type: ignore[attr-defined]  # what asyncio.sleep calls
+
+
 class WheelHandle(asyncio.TimerHandle):
     """A call at a time, on the engine's wheel."""
 
@@ -148,6 +151,7 @@ class EngineEventLoop(asyncio.SelectorEventLoop):
     def __init__(self, engine: Any) -> None:
         self._engine = engine
         self.selector = EngineSelector(engine)
+        self.wake: Callable[[asyncio.Future[Any], object], object]
         super().__init__(self.selector)
 
     def _write_to_self(self) -> None:
@@ -158,8 +162,11 @@ class EngineEventLoop(asyncio.SelectorEventLoop):
         self, when: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
         handle = WheelHandle(when, callback, args, self, context)
-        seconds = min(when, FOREVER_SECONDS)
-        handle.timer = self._engine.call_at_ns(math.ceil(seconds * 1e9), handle.run, ())
+        due_ns = math.ceil(min(when, FOREVER_SECONDS) * 1e9)
+        if callback is _SLEPT:
+            handle.timer = self._engine.call_at_ns(due_ns, self.wake, args)
+        else:
+            handle.timer = self._engine.call_at_ns(due_ns, handle.run, ())
         return handle
 
 
@@ -192,6 +199,7 @@ class Runner:
         self.loop.set_default_executor(self._threads)
         self.starter = Starter(self.loop, asyncio.Task, Answered, NEVER, sys.version_info >= (3, 12))
         self.loop.call_soon = self.starter.call_soon  # type: ignore[assignment, method-assign]
+        self.loop.wake = self.starter.wake
         self.is_coroutine = asyncio.iscoroutine
         self.selected = self.loop.selector.ready
         self.ready = self.loop._ready  # type: ignore[attr-defined]  # see the facts above
@@ -247,7 +255,7 @@ class Runner:
     async def sleep(self, seconds: float) -> None:
         """Worker.sleep."""
         future = self.loop.create_future()
-        timer = self._engine.call_later(seconds, _settle, (future, None))
+        timer = self._engine.call_later(seconds, self.starter.wake, (future, None))
         try:
             await future
         finally:
@@ -256,7 +264,7 @@ class Runner:
     async def wait_fd(self, fd: int, interest: int) -> Event:
         """Worker.readable and Worker.writable."""
         future: asyncio.Future[Event] = self.loop.create_future()
-        watch = self._engine.watch_fd(fd, interest, _on_ready, future, None, None, True)
+        watch = self._engine.watch_fd(fd, interest, self._on_ready, future, None, None, True)
         try:
             return await future
         finally:
@@ -278,8 +286,13 @@ class Runner:
 
     def _on_drained(self) -> None:
         self._has_drained = True
-        for future in self._drain_waiters:
-            _settle(future, None)
+        for future in list(self._drain_waiters):
+            self.starter.wake(future, None)
+
+    def _on_ready(
+        self, request: None, response: None, worker: Any, future: asyncio.Future[Event], event: Event
+    ) -> None:
+        self.starter.wake(future, event)
 
     def wrap(self, future: Any) -> Awaitable[Any]:
         """A future of another thread, to be awaited here."""
@@ -331,7 +344,7 @@ class Runner:
         """Let go of the loop, and of threads that nobody waits for any more."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self.loop.close()
-        del self.loop.call_soon
+        del self.loop.call_soon, self.loop.wake
         self.starter.close()
 
     def _bounded(self, coroutine: Coroutine[Any, Any, object]) -> None:
@@ -340,12 +353,3 @@ class Runner:
 
 async def _awaited(result: Awaitable[object]) -> object:
     return await result
-
-
-def _settle(future: asyncio.Future[Any], value: object) -> None:
-    if not future.done():
-        future.set_result(value)
-
-
-def _on_ready(request: None, response: None, worker: Any, future: asyncio.Future[Event], event: Event) -> None:
-    _settle(future, event)

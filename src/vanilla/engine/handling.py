@@ -587,6 +587,15 @@ class Handling(Takeovers):
     # What coroutines need.
 
     @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def wake(self, future: object, result: object) -> cython.int:
+        """Have a coroutine go on with what it waits for, in this tick."""
+        self.counts.handler_since_ns = read_clock_ns()
+        self.starter.wake(future, result)
+        self.counts.handler_since_ns = 0
+        return 0
+
+    @cython.cfunc
     def run_coroutine(self, result: object) -> object:
         """Run the first step of a coroutine that a handler returned; anything else is the handler's step.
 

@@ -121,6 +121,7 @@ cdef class Loop(State):
     cdef int tell_streams(self) except -1
     cdef int fire(self, Watch watch, int events) except -1
     cdef int go_on(self, Parked parked, object continuation, object payload, int events) except -1
+    cdef int wake(self, object future, object result) except -1
     cdef int make_way(self) except -1
     cdef int write_parked(self, Parked parked, object data) except -1
     cdef int finish_parked(self, Parked parked) except -1

@@ -21,7 +21,6 @@ from cython.cimports.vanilla.engine.state import NOTICE_CONTENT, Notice, read_cl
 from cython.cimports.vanilla.http1.reply import append_interim_continue
 from cython.cimports.vanilla.net.posix import EBADF, ECONNRESET, EPERM
 
-from vanilla.awaitables import Given
 from vanilla.errors import BodyError
 from vanilla.steps import Event, Interest
 
@@ -289,7 +288,7 @@ class Loop(State):
             parked.on_disconnect = on_disconnect
 
     def next_piece(self, request: Request) -> object:
-        """Request.stream and Request.read, of content that is still to come."""
+        """Request.stream and Request.read, of content that is still to come: a piece, or the future that will have it."""
         parked: Parked
         future: object
         if self.runner is None:
@@ -305,7 +304,7 @@ class Loop(State):
         if parked.body is not None and not (parked.body[1] is not None and parked.body[1].done()):
             raise RuntimeError("stream: somebody else waits for a piece of this content")
         if request.parked is not cython.NULL and has_piece(parked.connection.intake):
-            return Given(self.take_piece(parked))
+            return self.take_piece(parked)
         future = self.runner.new_future()
         parked.body = (None, future)
         if request.parked is not cython.NULL:
@@ -624,8 +623,7 @@ class Loop(State):
         if continuation is not None:
             return self.go_on(parked, continuation, payload, EVENT_WRITABLE_AGAIN)
         for future in payload:
-            if not future.done():
-                future.set_result(None)
+            self.wake(future, None)
         return 0
 
     @cython.cfunc
@@ -649,11 +647,15 @@ class Loop(State):
         except BodyError as error:
             if continuation is not None:
                 return self.go_on(parked, continuation, error, EVENT_BAD)
-            future.set_exception(error)
-            return 0
+            return self.wake(future, error)
         if continuation is not None:
             return self.go_on(parked, continuation, piece, EVENT_PIECE)
-        future.set_result(piece)
+        return self.wake(future, piece)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def wake(self, future: object, result: object) -> cython.int:
+        """Have a coroutine go on with what it waits for; the part of the engine that runs them says how."""
         return 0
 
     @cython.cfunc

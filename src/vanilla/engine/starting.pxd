@@ -8,5 +8,8 @@ cdef class Starter:
     cdef bint is_catching
     cdef object step
     cdef object context
+    cdef bint is_waking
+    cdef list woken
 
     cdef object start(self, object coroutine)
+    cpdef int wake(self, object future, object result) except -1

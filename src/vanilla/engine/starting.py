@@ -1,12 +1,17 @@
-"""A coroutine's first step, run inside the tick: compiled, since it is most of what one that never waits costs.
+"""A coroutine's steps that need no turn of asyncio's loop: the first one, and those that the engine itself makes possible.
 
-Python 3.12 and later start a task eagerly if told to. Before, the callback that a new task schedules is caught, and run
-at once.
+They run inside the tick; compiled, since they are most of what a coroutine costs. Python 3.12 and later start a task
+eagerly if told to. Before, and whenever a future of the engine's gets its result, the callback that asyncio schedules is
+caught, and run at once.
 """
 
 from __future__ import annotations
 
+import logging
+
 import cython
+
+log = logging.getLogger("vanilla")
 
 
 @cython.final
@@ -29,7 +34,8 @@ class Starter:
         self.answered = answered
         self.never = never
         self.is_eager = is_eager
-        self.is_catching = False
+        self.is_catching = self.is_waking = False
+        self.woken = []
 
     def call_soon(self, callback: object, *args: object, context: object = None) -> object:
         """AbstractEventLoop.call_soon."""
@@ -40,6 +46,9 @@ class Starter:
             self.is_catching = False
             self.step = callback
             self.context = context
+            return self.never
+        if self.is_waking:
+            self.woken.append((callback, args, context))
             return self.never
         return self.plain_call_soon(callback, *args, context=context)
 
@@ -58,6 +67,37 @@ class Starter:
         except (SystemExit, KeyboardInterrupt):
             return task  # it knows, too
         return task
+
+    @cython.ccall
+    @cython.exceptval(-1, check=False)
+    def wake(self, future: object, result: object) -> cython.int:
+        """Settle a future, and have those who wait for it go on now. From the tick only, between two turns of asyncio's
+        loop; one that is done, or was cancelled, stays so.
+
+        Args:
+            future: of the worker's loop.
+            result: what it gets; an exception is raised to those who wait.
+        """
+        woken: list
+        if future.done():  # type: ignore[attr-defined]
+            return 0
+        self.is_waking = True
+        try:
+            if isinstance(result, BaseException):
+                future.set_exception(result)  # type: ignore[attr-defined]
+            else:
+                future.set_result(result)  # type: ignore[attr-defined]
+        finally:
+            self.is_waking = False
+        woken = self.woken
+        self.woken = []
+        for callback, args, context in woken:
+            try:
+                context.run(callback, *args)
+            except BaseException as error:
+                # asyncio lets SystemExit and KeyboardInterrupt out of a task: they end no server.
+                log.warning("a coroutine of this worker raised %r; the worker goes on", error, exc_info=error)
+        return 0
 
     def close(self) -> None:
         """Let go of the loop, which calls this."""
