@@ -12,12 +12,12 @@ import pickle
 import re
 import threading
 import time
-from collections.abc import Iterator
-from typing import BinaryIO
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
 
 import pytest
 
-from vanilla import Request, Response, Worker
+from vanilla import OpenFile, Request, Response, Worker
 
 HOST = b"Host: a\r\n"
 
@@ -742,15 +742,22 @@ class TestSendFile:
         ("offset", "count"),
         [(0, None), (0, 0), (0, 16_384), (0, 16_385), (7, 1), (7, 50_000), (7, None), (100_000, None), (99_999, 1)],
     )
-    @pytest.mark.parametrize("by_number", [False, True])
+    @pytest.mark.parametrize(
+        "given",
+        [
+            pytest.param(lambda file: file, id="object"),
+            pytest.param(lambda file: file.fileno(), id="number"),
+            pytest.param(lambda file: OpenFile(file.fileno()), id="open_file"),
+        ],
+    )
     def test_made_by_hand_a_response_holds_the_bytes(
-        self, file: BinaryIO, offset: int, count: int | None, by_number: bool
+        self, file: BinaryIO, offset: int, count: int | None, given: Callable[[BinaryIO], Any]
     ) -> None:
         content = file.read()[offset:][:count]
         position = file.tell()
         response = Response()
         response += self.HEAD
-        response.send_file(file.fileno() if by_number else file, offset, count)
+        response.send_file(given(file), offset, count)
         response += b">"
         assert bytes(response) == self.HEAD + content + b">"
         assert len(response) == len(bytes(response))
@@ -799,7 +806,7 @@ class TestSendFile:
         os.close(writer)
         with pytest.raises(OSError, match="Bad file descriptor"):
             response.send_file(reader)
-        with pytest.raises(TypeError, match="give a descriptor, or an open file"):
+        with pytest.raises(TypeError, match="give a descriptor, an open file, or an OpenFile"):
             response.send_file("path")  # type: ignore[arg-type]
 
     def test_a_file_open_for_writing_only_is_refused(self, tmp_path: pathlib.Path) -> None:

@@ -10,10 +10,11 @@ SOURCES = pathlib.Path(__file__).parents[1] / "src"
 
 # From the bottom up; a module may import from its own layer and from those below. The longest prefix decides.
 LAYERS = (
-    ("vanilla.errors", "vanilla.version", "vanilla.steps", "vanilla.counters"),
+    ("vanilla.errors", "vanilla.version", "vanilla.steps", "vanilla.counters", "vanilla.atomics"),
     ("vanilla.recording", "vanilla.handles", "vanilla.awaitables", "vanilla.pieces", "vanilla.streaming"),
     ("vanilla.limits",),
     ("vanilla.net.posix", "vanilla.net.linux"),  # the platform's headers: declarations, no code
+    ("vanilla.files",),
     ("vanilla.buffers",),
     ("vanilla.http1",),
     ("vanilla.contract",),

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 
-from vanilla import Request, Response, Worker
+from vanilla import OpenFile, Request, Response, Worker
 
 HELLO = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 13\r\nConnection: keep-alive\r\n\r\nHello, World!"
 )
-FD = os.open(os.environ["FILE"], os.O_RDONLY)
-SIZE = os.fstat(FD).st_size
+FILE = OpenFile(os.environ["FILE"])
 HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n"
-    b"Content-Length: %d\r\nConnection: keep-alive\r\n\r\n" % SIZE
+    b"Content-Length: %d\r\nConnection: keep-alive\r\n\r\n" % FILE.size
 )
 
 
@@ -22,4 +21,4 @@ def handle(request: Request, response: Response, worker: Worker) -> None:
         response += HELLO
         return
     response += HEAD
-    response.send_file(FD, 0, SIZE)
+    response.send_file(FILE)

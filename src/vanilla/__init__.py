@@ -5,6 +5,7 @@ from __future__ import annotations
 from vanilla.contract import Draining, Request, Response, Worker
 from vanilla.counters import Counters, Credentials, RequestTiming
 from vanilla.errors import BindError, BodyError, ConfigError, OverloadError, RefusedError
+from vanilla.files import OpenFile
 from vanilla.handles import Parked, Takeover, TakeoverProtocol, Timer, Watch
 from vanilla.limits import Limits
 from vanilla.net.listen import Listener
@@ -24,6 +25,7 @@ __all__ = [
     "Interest",
     "Limits",
     "Listener",
+    "OpenFile",
     "OverloadError",
     "Parked",
     "RefusedError",

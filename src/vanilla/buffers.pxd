@@ -1,13 +1,9 @@
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy
 
-from vanilla.net.posix cimport ENOMEM, F_DUPFD_CLOEXEC, c_assert, close, errno, fcntl
-
-cdef extern from *:
-    int atomic_add "__atomic_add_fetch"(int *count, int step, int order) nogil
-    int atomic_load "__atomic_load_n"(int *count, int order) nogil
-    int ACQUIRE_RELEASE "__ATOMIC_ACQ_REL"
-    int ACQUIRE "__ATOMIC_ACQUIRE"
+from vanilla.atomics cimport ACQUIRE, ACQUIRE_RELEASE, atomic_add, atomic_load
+from vanilla.files cimport HeldFile, release_file
+from vanilla.net.posix cimport c_assert
 
 # A block of received bytes. Its owner and every object that looks into it hold a claim; the last release frees it.
 ctypedef struct Slab:
@@ -46,10 +42,10 @@ cdef class SlabView:
 
 cdef object view_slab(Slab *slab, Py_ssize_t start, Py_ssize_t length)
 
-# A range of a file among the bytes of an answer. It owns its descriptor, a duplicate; -1 once that is handed on.
+# A range of a file among the bytes of an answer, with a claim on the file; NULL once that is handed on.
 ctypedef struct FilePart:
     Py_ssize_t at       # of the byte that holds its place
-    int fd
+    HeldFile *file
     long long offset
     long long count
 
@@ -65,7 +61,7 @@ cdef class ResponseBuffer:
     cdef bint reserve(self, Py_ssize_t length) noexcept nogil
     cdef bint append(self, const unsigned char *source, Py_ssize_t length) noexcept nogil
     cdef bint reserve_files(self, int count) noexcept nogil
-    cdef int append_file(self, int fd, long long offset, long long count) noexcept nogil
+    cdef bint append_file(self, HeldFile *file, long long offset, long long count) noexcept nogil
     cdef bint has_files(self, Py_ssize_t start, Py_ssize_t end) noexcept nogil
     cdef Py_ssize_t count_bytes(self, Py_ssize_t start) noexcept nogil
     cdef void truncate(self, Py_ssize_t length) noexcept nogil

@@ -259,24 +259,22 @@ class ResponseBuffer:
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
-    def append_file(self, fd: cython.int, offset: cython.longlong, count: cython.longlong) -> cython.int:
-        """Put `count` bytes of a file behind what is there, by a descriptor of our own; 0, or -errno."""
+    def append_file(
+        self, file: cython.pointer[HeldFile], offset: cython.longlong, count: cython.longlong
+    ) -> cython.bint:
+        """Put `count` bytes of a file behind what is there, and take over a claim on it; False without memory."""
         part: cython.pointer[FilePart]
-        own: cython.int
         if not self.reserve(1) or not self.reserve_files(1):
-            return -ENOMEM
-        own = fcntl(fd, F_DUPFD_CLOEXEC, 0)
-        if own < 0:
-            return -errno
+            return False
         part = cython.address(self.files[self.file_count])
         self.file_count += 1
         part.at = self.length
-        part.fd = own
+        part.file = file
         part.offset = offset
         part.count = count
         self.bytes[self.length] = 0
         self.length += 1
-        return 0
+        return True
 
     @cython.cfunc
     @cython.nogil
@@ -310,8 +308,8 @@ class ResponseBuffer:
         while self.file_count > 0 and self.files[self.file_count - 1].at >= length:
             self.file_count -= 1
             part = cython.address(self.files[self.file_count])
-            if part.fd >= 0:
-                close(part.fd)
+            if part.file is not cython.NULL:
+                release_file(part.file)
         self.length = length
 
     @cython.cfunc

@@ -1,6 +1,7 @@
 from libc.stdint cimport uint8_t
 
 from vanilla.buffers cimport FilePart, ResponseBuffer, Slab
+from vanilla.files cimport OpenFile
 from vanilla.http1.head cimport COLON, QUESTION, Head, equals, find_field, find_line_end, find_path, is_field_value, is_token, skip_space, trim_space
 from vanilla.http1.reply cimport DateLine
 from vanilla.net.posix cimport PeerAddress
@@ -106,7 +107,9 @@ cdef class Response:
     cdef int check_open(self) except -1
     cdef bytes copy(self, Py_ssize_t start, Py_ssize_t end)
     cdef bint has_head(self) noexcept
-    cdef int append_file(self, int fd, long long offset, Py_ssize_t count) except -1
+    cdef int append_file(self, OpenFile kept, int fd, long long offset, Py_ssize_t count) except -1
+    cdef int append_held(self, OpenFile kept, int fd, long long offset, Py_ssize_t count) noexcept
+    cdef int append_copy(self, int fd, long long offset, Py_ssize_t count) noexcept
     cdef int append_fields(self, object content_type, object headers) except -1
     cdef int append_start(self, int status, object headers, object content_type, object length) except -1
     cdef int append_content(self, object data) except -1

@@ -15,6 +15,7 @@ import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cython.cimports.libc.string import memcmp, memcpy
 from cython.cimports.vanilla.buffers import claim, new_slab, release, view_slab
+from cython.cimports.vanilla.files import HeldFile, OpenFile, hold_duplicate, measure_file, release_file
 from cython.cimports.vanilla.http1.body import Chunked, begin_chunked, decode_chunked
 from cython.cimports.vanilla.http1.head import parse_head
 from cython.cimports.vanilla.http1.reply import (
@@ -25,18 +26,7 @@ from cython.cimports.vanilla.http1.reply import (
     find_final_head,
     find_head_end,
 )
-from cython.cimports.vanilla.net.posix import (
-    EIO,
-    F_GETFL,
-    O_ACCMODE,
-    O_WRONLY,
-    S_ISREG,
-    errno,
-    fcntl,
-    file_status,
-    fstat,
-    pread,
-)
+from cython.cimports.vanilla.net.posix import EBADF, EIO, ENOMEM, errno, pread
 
 from vanilla.awaitables import READY, read_all
 from vanilla.counters import Counters, Credentials
@@ -469,9 +459,9 @@ def _refusal(part: str, result: int) -> str:
 @cython.cfunc
 def _read_part(part: cython.pointer[FilePart]) -> bytes:
     """The bytes of a file that stand for themselves in an answer."""
-    data: bytes = os.pread(part.fd, part.count, part.offset)
+    data: bytes = os.pread(part.file.fd, part.count, part.offset)
     while len(data) < part.count:
-        more: bytes = os.pread(part.fd, part.count - len(data), part.offset + len(data))
+        more: bytes = os.pread(part.file.fd, part.count - len(data), part.offset + len(data))
         if not more:
             raise OSError(f"the file became {part.count - len(data)} bytes shorter since send_file()")
         data += more
@@ -545,7 +535,8 @@ class Response:
         Files up to 16 KiB are read here and now. A file that becomes shorter before it is sent closes the connection.
 
         Args:
-            file: a regular file: its descriptor, or an object with `fileno()`, open for reading.
+            file: a regular file, open for reading: its descriptor, an object with `fileno()`, or an `OpenFile`, which
+                is the cheapest way to send one again and again.
             offset: of the first byte.
             count: how many, 0 or more; without it, those up to the end of the file.
 
@@ -554,24 +545,23 @@ class Response:
             none is left; RuntimeError without a whole head before it. Nothing is appended then.
         Source: sendfile(2).
         """
-        status: file_status
+        kept: OpenFile = file if type(file) is OpenFile else None
         fd: cython.int
-        self.check_open()
-        number: object = file
-        if type(file) is not int:  # asking a number for an attribute costs more than the rest
-            number = file.fileno() if hasattr(file, "fileno") else file
-            if not isinstance(number, int):
-                raise TypeError(f"file {file!r}: give a descriptor, or an open file")
-        fd = number
-        if fstat(fd, cython.address(status)) < 0:
-            raise OSError(errno, f"send_file: fd {fd}: {os.strerror(errno)}")
-        if not S_ISREG(status.st_mode):
-            raise ValueError(f"file {file!r}: only regular files can be sent; read others, and write() what they give")
-        if (fcntl(fd, F_GETFL) & O_ACCMODE) == O_WRONLY:
-            raise ValueError(f"file {file!r}: open for writing only; open it for reading")
-        size: cython.longlong = status.st_size
+        size: cython.longlong
         start: cython.longlong
         length: cython.longlong
+        self.check_open()
+        if kept is not None:
+            fd = kept.fileno()
+            size = kept._size
+        else:
+            number: object = file
+            if type(file) is not int:  # asking a number for an attribute costs more than the rest
+                number = file.fileno() if hasattr(file, "fileno") else file
+                if not isinstance(number, int):
+                    raise TypeError(f"file {file!r}: give a descriptor, an open file, or an OpenFile")
+            fd = number
+            size = measure_file(fd, file)
         try:
             start = offset
             length = size - start if count is None else count
@@ -581,7 +571,7 @@ class Response:
             raise ValueError(f"offset {offset!r}, count {count!r}: the file has {size} bytes; give a range within them")
         if self.coding == RAW and not self.has_begun and not self.has_head():
             raise RuntimeError("send_file: append the head first, or call start()")
-        self.append_file(fd, start, length)
+        self.append_file(kept, fd, start, length)
 
     @cython.cfunc
     @cython.exceptval(check=False)
@@ -592,9 +582,11 @@ class Response:
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def append_file(self, fd: cython.int, offset: cython.longlong, count: cython.Py_ssize_t) -> cython.int:
+    def append_file(
+        self, kept: OpenFile | None, fd: cython.int, offset: cython.longlong, count: cython.Py_ssize_t
+    ) -> cython.int:
         """Append a range of a file, framed as content is; a short one as bytes."""
-        result: cython.Py_ssize_t = 0
+        error: cython.int = 0
         begin: cython.Py_ssize_t = self.buffer.length
         if self.coding == BODYLESS or count == 0:
             return 0
@@ -606,22 +598,44 @@ class Response:
             append_hexadecimal(self.buffer, count)
             self.buffer.append(cython.cast(cython.p_const_uchar, b"\r\n"), 2)
         if count > FILE_COPY_BYTES:
-            result = self.buffer.append_file(fd, offset, count)
+            error = self.append_held(kept, fd, offset, count)
         else:
-            with cython.nogil:
-                result = pread(fd, self.buffer.bytes + self.buffer.length, count, offset)
-            if result == count:
-                self.buffer.length += count
-                result = 0
-            else:
-                result = -errno if result < 0 else -EIO
-        if result < 0:
+            error = self.append_copy(fd, offset, count)
+        if error:
             self.buffer.truncate(begin)
-            raise OSError(-result, f"send_file: fd {fd}: {os.strerror(-result)}")
+            raise OSError(error, f"send_file: fd {fd}: {os.strerror(error)}")
         if self.coding == CHUNKED:
             self.buffer.append(cython.cast(cython.p_const_uchar, b"\r\n"), 2)
         elif self.coding == SIZED:
             self.unwritten -= count
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def append_held(
+        self, kept: OpenFile | None, fd: cython.int, offset: cython.longlong, count: cython.Py_ssize_t
+    ) -> cython.int:
+        """Append a range that is sent by sendfile; 0, or the errno."""
+        error: cython.int = EBADF
+        held: cython.pointer[HeldFile]
+        held = hold_duplicate(fd, cython.address(error)) if kept is None else kept.claim()
+        if held is cython.NULL:
+            return error
+        if not self.buffer.append_file(held, offset, count):
+            release_file(held)
+            return ENOMEM
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def append_copy(self, fd: cython.int, offset: cython.longlong, count: cython.Py_ssize_t) -> cython.int:
+        """Append a range as bytes, for which there is room; 0, or the errno."""
+        result: cython.Py_ssize_t
+        with cython.nogil:
+            result = pread(fd, self.buffer.bytes + self.buffer.length, count, offset)
+        if result < count:
+            return errno if result < 0 else EIO
+        self.buffer.length += count
         return 0
 
     def clear(self) -> None:

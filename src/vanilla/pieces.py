@@ -1,4 +1,4 @@
-"""The content of a request as a coroutine takes it: one piece at a time. Compiled, since a fast upload is many of them."""
+"""The content of a request as a coroutine takes it, one piece at a time. Compiled: a fast upload is many of them."""
 
 from __future__ import annotations
 

@@ -151,7 +151,7 @@ def send_unsent(state: State, connection: cython.pointer[Connection]) -> cython.
             return
         else:
             length = 0
-            sent = state.backend.send_file(channel, file.fd, file.offset, min(file.count, share))
+            sent = state.backend.send_file(channel, file.file.fd, file.offset, min(file.count, share))
             if sent == -EAGAIN:
                 return
             if sent <= 0:

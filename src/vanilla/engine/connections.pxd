@@ -5,6 +5,7 @@ from vanilla.backends.interface cimport Channel
 from vanilla.buffers cimport FilePart, ResponseBuffer, Slab, release
 from vanilla.contract cimport Framed
 from vanilla.engine.timers cimport TimerNode
+from vanilla.files cimport HeldFile, release_file
 from vanilla.net.posix cimport PeerAddress
 
 # Requests of one burst that wait until their connection's earlier answers are taken. All look into one slab.
@@ -14,11 +15,11 @@ ctypedef struct Waiting:
     int trailing
     Framed framed[1]
 
-# A range of a file that is to be sent before the byte `at` of what is unsent. It owns its descriptor.
+# A range of a file that is to be sent before the byte `at` of what is unsent, with a claim on the file.
 ctypedef struct UnsentFile:
     UnsentFile *next
     Py_ssize_t at
-    int fd
+    HeldFile *file
     long long offset
     long long count
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import cython
 from cython.cimports.libc.string import memcpy, memmove, memset
 from cython.cimports.vanilla.buffers import claim
-from cython.cimports.vanilla.net.posix import c_assert, close
+from cython.cimports.vanilla.net.posix import c_assert
 
 CHUNK_CONNECTIONS = 256  # records allocated at a time, about 80 KiB
 
@@ -187,12 +187,12 @@ def drop_unsent(connection: cython.pointer[Connection]) -> cython.void:
 @cython.nogil
 @cython.exceptval(check=False)
 def drop_file(connection: cython.pointer[Connection]) -> cython.void:
-    """Forget the first unsent file, and close its descriptor."""
+    """Forget the first unsent file, and give up the claim on it."""
     file: cython.pointer[UnsentFile] = connection.files
     connection.files = file.next
     connection.file_bytes -= file.count
-    if file.fd >= 0:
-        close(file.fd)
+    if file.file is not cython.NULL:
+        release_file(file.file)
     free(file)
 
 
@@ -231,10 +231,10 @@ def append_unsent_file(connection: cython.pointer[Connection], part: cython.poin
         return False
     file.next = cython.NULL
     file.at = connection.unsent_end
-    file.fd = part.fd
+    file.file = part.file
     file.offset = part.offset
     file.count = part.count
-    part.fd = -1
+    part.file = cython.NULL
     if connection.files is cython.NULL:
         connection.files = file
     else:

@@ -10,12 +10,13 @@ from http import HTTPStatus
 
 import cython
 from cython.cimports.libc.stdlib import free, malloc
+from cython.cimports.vanilla.atomics import ACQUIRE, atomic_load
 from cython.cimports.vanilla.buffers import new_own_buffer
 from cython.cimports.vanilla.contract import BODYLESS, CHUNKED, RAW, UNTIL_CLOSE
 from cython.cimports.vanilla.engine.answers import flush, flush_written, send_bytes
 from cython.cimports.vanilla.engine.connections import Waiting, count_unsent, new_waiting
 from cython.cimports.vanilla.engine.contents import leave_content
-from cython.cimports.vanilla.engine.loop import ACQUIRE, Parked, Watch, atomic_load
+from cython.cimports.vanilla.engine.loop import Parked, Watch
 from cython.cimports.vanilla.engine.state import read_clock_ns
 from cython.cimports.vanilla.engine.takeover import Takeovers
 from cython.cimports.vanilla.http1.reply import (
@@ -775,7 +776,7 @@ class Handling(Takeovers):
             whose.peer_address = self.cut_peer
             log.warning(
                 "send_file: %s: %s, %d bytes before the end of an answer; closed the connection of %s (and %d more)",
-                os.readlink(f"/proc/self/fd/{self.cut_fd}"),
+                os.readlink(f"/proc/self/fd/{self.cut_file.fd}"),
                 os.strerror(self.cut_errno) if self.cut_errno else "the file became shorter while it was sent",
                 self.cut_bytes,
                 whose.peer or "a unix socket",

@@ -3,18 +3,13 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.stdlib cimport free, realloc
 
+from vanilla.atomics cimport ACQUIRE_RELEASE, atomic_exchange
 from vanilla.backends.interface cimport Completion
 from vanilla.buffers cimport ResponseBuffer
 from vanilla.contract cimport Framed, Request, Response, Worker
 from vanilla.engine.connections cimport Connection, Intake
 from vanilla.engine.state cimport Notice, State
 from vanilla.engine.timers cimport TimerNode
-
-cdef extern from *:
-    int atomic_load "__atomic_load_n"(int *value, int order) nogil
-    int atomic_exchange "__atomic_exchange_n"(int *value, int wanted, int order) nogil
-    int ACQUIRE "__ATOMIC_ACQUIRE"
-    int ACQUIRE_RELEASE "__ATOMIC_ACQ_REL"
 
 # A watched descriptor that became ready, until the GIL is held.
 ctypedef struct Ready:

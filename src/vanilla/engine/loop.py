@@ -288,7 +288,7 @@ class Loop(State):
             parked.on_disconnect = on_disconnect
 
     def next_piece(self, request: Request) -> object:
-        """Request.stream and Request.read, of content that is still to come: a piece, or the future that will have it."""
+        """Request.stream and Request.read, of content still to come: a piece, or the future that will have it."""
         parked: Parked
         future: object
         if self.runner is None:

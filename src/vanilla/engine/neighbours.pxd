@@ -1,4 +1,5 @@
 cimport cython
+from vanilla.atomics cimport ACQUIRE, ACQUIRE_RELEASE, RELAXED, atomic_add, atomic_load
 
 from vanilla.backends.interface cimport Backend
 from vanilla.contract cimport Counts, Worker
@@ -17,11 +18,6 @@ cdef extern from *:
     bint replace_handed "__atomic_compare_exchange_n"(
         Handed **value, Handed **expected, Handed *wanted, bint is_weak, int success, int failure
     ) nogil
-    int load_count "__atomic_load_n"(int *value, int order) nogil
-    int add_to_count "__atomic_add_fetch"(int *value, int step, int order) nogil
-    int RELAXED "__ATOMIC_RELAXED"
-    int ACQUIRE "__ATOMIC_ACQUIRE"
-    int ACQUIRE_RELEASE "__ATOMIC_ACQ_REL"
 
 # One worker as the others see it.
 ctypedef struct Seat:

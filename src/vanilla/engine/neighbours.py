@@ -58,7 +58,7 @@ class Neighbours:
     @cython.exceptval(check=False)
     def load_of(self, seat: cython.int) -> cython.longlong:
         """Connections that a worker has or is about to have."""
-        return self.seats[seat].counts.open + load_count(cython.address(self.seats[seat].handed_count), RELAXED)
+        return self.seats[seat].counts.open + atomic_load(cython.address(self.seats[seat].handed_count), RELAXED)
 
     @cython.cfunc
     @cython.nogil
@@ -82,7 +82,7 @@ class Neighbours:
             return False
         if listener < 0:
             return True
-        return cython.cast(Backend, self.seats[seat].backend).allowances[listener] > load_count(
+        return cython.cast(Backend, self.seats[seat].backend).allowances[listener] > atomic_load(
             cython.address(self.seats[seat].handed_count), RELAXED
         )
 
@@ -163,7 +163,7 @@ class Neighbours:
     @cython.exceptval(check=False)
     def note_moved(self, seat: cython.int, count: cython.int) -> cython.void:
         """Connections are on their way to a worker, or, below 0, have arrived or gone elsewhere."""
-        add_to_count(cython.address(self.seats[seat].handed_count), count, RELAXED)
+        atomic_add(cython.address(self.seats[seat].handed_count), count, RELAXED)
 
     @cython.cfunc
     @cython.nogil

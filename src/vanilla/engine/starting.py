@@ -1,8 +1,8 @@
-"""A coroutine's steps that need no turn of asyncio's loop: the first one, and those that the engine itself makes possible.
+"""A coroutine's steps that need no turn of asyncio's loop: the first, and those that the engine makes possible.
 
 They run inside the tick; compiled, since they are most of what a coroutine costs. Python 3.12 and later start a task
-eagerly if told to. Before, and whenever a future of the engine's gets its result, the callback that asyncio schedules is
-caught, and run at once.
+eagerly if told to. Before that, and whenever a future of the engine's gets its result, the callback that asyncio
+schedules is caught, and run at once.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from vanilla.contract cimport Counts, Framed, Worker
 from vanilla.engine.connections cimport Connection, ConnectionTable
 from vanilla.engine.neighbours cimport Handed, Neighbours
 from vanilla.engine.timers cimport TimerNode, TimerWheel
+from vanilla.files cimport HeldFile, release_file
 from vanilla.http1.body cimport Chunked
 from vanilla.http1.head cimport Head
 from vanilla.http1.reply cimport DateLine
@@ -126,7 +127,7 @@ cdef class State:
     cdef bint must_log_starved
     cdef long long starved_log_ms
     cdef int cut_count           # answers cut off since the log was told, because of their files
-    cdef int cut_fd              # of the first of them: the file, its error or 0 where it ended, what lacked, and whose
+    cdef HeldFile *cut_file      # of the first of them: the file, its error or 0 where it ended, what lacked, and whose
     cdef int cut_errno
     cdef long long cut_bytes
     cdef PeerAddress cut_peer

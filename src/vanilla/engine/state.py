@@ -27,7 +27,6 @@ from cython.cimports.vanilla.net.posix import (
     EPIPE,
     c_assert,
     clock_gettime,
-    close,
     timespec,
 )
 
@@ -65,7 +64,7 @@ class State:
         self.gone = cython.NULL
         self.notices = cython.NULL
         self.housekeeping.link = cython.NULL
-        self.cut_fd = -1
+        self.cut_file = cython.NULL
         self.pool = SlabPool()
         self.table = ConnectionTable()
         self.wheel = TimerWheel()
@@ -252,9 +251,9 @@ class State:
         if error != EPIPE and error != ECONNRESET:
             self.cut_count += 1
             self.has_notice = True
-            if self.cut_fd < 0:
-                self.cut_fd = connection.files.fd
-                connection.files.fd = -1
+            if self.cut_file is cython.NULL:
+                self.cut_file = connection.files.file
+                connection.files.file = cython.NULL
                 self.cut_errno = error
                 self.cut_bytes = connection.files.count
                 self.cut_peer = connection.peer
@@ -265,9 +264,9 @@ class State:
     @cython.exceptval(check=False)
     def drop_cut(self) -> cython.void:
         """What was cut off has been logged."""
-        if self.cut_fd >= 0:
-            close(self.cut_fd)
-        self.cut_fd = -1
+        if self.cut_file is not cython.NULL:
+            release_file(self.cut_file)
+        self.cut_file = cython.NULL
         self.cut_count = 0
 
     @cython.cfunc

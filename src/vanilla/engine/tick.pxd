@@ -1,13 +1,10 @@
+from vanilla.atomics cimport ACQUIRE, RELEASE, atomic_load, atomic_or
 from vanilla.backends.interface cimport Completion
 from vanilla.contract cimport Request, Worker
 from vanilla.engine.connections cimport Connection
 from vanilla.engine.handling cimport Handling
 from vanilla.engine.state cimport Burst
 from vanilla.engine.timers cimport TimerNode
-
-cdef extern from *:
-    int atomic_or "__atomic_or_fetch"(int *value, int bits, int order) nogil
-    int RELEASE "__ATOMIC_RELEASE"
 
 cdef int ANNOUNCE, DRAIN, STOP
 

@@ -42,7 +42,6 @@ from cython.cimports.vanilla.engine.arrivals import go_on_listed, on_due, on_rec
 from cython.cimports.vanilla.engine.connections import FIRST_BYTE, IDLE, Waiting, count_unsent, new_waiting
 from cython.cimports.vanilla.engine.contents import keep_pieces_warm
 from cython.cimports.vanilla.engine.handling import FLUSH_AFTER_NS
-from cython.cimports.vanilla.engine.loop import ACQUIRE, atomic_load
 from cython.cimports.vanilla.engine.state import connection_of, read_clock_ns
 from cython.cimports.vanilla.net.posix import ECONNABORTED, MSG_DONTWAIT, MSG_PEEK, recv
 
