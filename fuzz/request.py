@@ -1,4 +1,4 @@
-"""contract.py: a Request of any bytes is refused or can be read in every part, and its parts fit together."""
+"""contract/request.py: a Request of any bytes is refused or can be read in every part, and its parts fit together."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import math
 import pytest
 
 from vanilla import ConfigError, Limits
-from vanilla.contract import LIMIT_NAMES
+from vanilla.contract.worker import LIMIT_NAMES
 from vanilla.limits import OFFSET_MAX
 
 FIELDS = {field.name: str(field.type) for field in dataclasses.fields(Limits)}

@@ -10,7 +10,7 @@ import socket
 import cython
 from cython.cimports.libc.stdlib import free
 from cython.cimports.vanilla.backends.interface import ACCEPTS_MAX, LISTENERS_MAX
-from cython.cimports.vanilla.contract import LIMIT_ACCEPT, LIMIT_CONNECTIONS
+from cython.cimports.vanilla.contract.worker import LIMIT_ACCEPT, LIMIT_CONNECTIONS
 from cython.cimports.vanilla.engine.connections import FIRST_BYTE
 from cython.cimports.vanilla.engine.neighbours import close_handed
 from cython.cimports.vanilla.engine.state import read_clock_ns

@@ -1,6 +1,6 @@
 from vanilla.backends.interface cimport Completion
 from vanilla.buffers cimport Slab
-from vanilla.contract cimport Framed
+from vanilla.contract.request cimport Framed
 from vanilla.engine.connections cimport Connection
 from vanilla.engine.state cimport Bounds, State
 

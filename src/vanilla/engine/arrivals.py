@@ -11,7 +11,7 @@ from cython.cimports.libc.stdint import uint8_t
 from cython.cimports.libc.stdlib import free
 from cython.cimports.libc.string import memchr, memcpy
 from cython.cimports.vanilla.buffers import claim, new_slab
-from cython.cimports.vanilla.contract import (
+from cython.cimports.vanilla.contract.worker import (
     LIMIT_BODY,
     LIMIT_EXTENSION,
     LIMIT_HEADER_BYTES,

@@ -3,7 +3,7 @@ from libc.stdlib cimport calloc, free, malloc, realloc
 
 from vanilla.backends.interface cimport Channel
 from vanilla.buffers cimport FilePart, ResponseBuffer, Slab, release
-from vanilla.contract cimport Framed
+from vanilla.contract.request cimport Framed
 from vanilla.engine.timers cimport TimerNode
 from vanilla.files cimport HeldFile, release_file
 from vanilla.net.posix cimport PeerAddress

@@ -1,7 +1,7 @@
 from libc.stdlib cimport calloc
 
 from vanilla.buffers cimport Slab, new_slab, release
-from vanilla.contract cimport Framed
+from vanilla.contract.request cimport Framed
 from vanilla.engine.connections cimport Connection, Intake
 from vanilla.engine.state cimport Bounds, State
 from vanilla.http1.body cimport begin_chunked, decode_chunked

@@ -1,5 +1,6 @@
 from vanilla.buffers cimport ResponseBuffer
-from vanilla.contract cimport Framed, Request, Response
+from vanilla.contract.request cimport Framed, Request
+from vanilla.contract.response cimport Response
 from vanilla.engine.connections cimport Connection
 from vanilla.engine.loop cimport Parked
 from vanilla.engine.starting cimport Starter

@@ -12,7 +12,7 @@ import cython
 from cython.cimports.libc.stdlib import free, malloc
 from cython.cimports.vanilla.atomics import ACQUIRE, atomic_load
 from cython.cimports.vanilla.buffers import new_own_buffer
-from cython.cimports.vanilla.contract import BODYLESS, CHUNKED, RAW, UNTIL_CLOSE
+from cython.cimports.vanilla.contract.response import BODYLESS, CHUNKED, RAW, UNTIL_CLOSE
 from cython.cimports.vanilla.engine.answers import flush, flush_written, send_bytes
 from cython.cimports.vanilla.engine.connections import Waiting, count_unsent, new_waiting
 from cython.cimports.vanilla.engine.contents import leave_content

@@ -6,7 +6,9 @@ from libc.stdlib cimport free, realloc
 from vanilla.atomics cimport ACQUIRE_RELEASE, atomic_exchange
 from vanilla.backends.interface cimport Completion
 from vanilla.buffers cimport ResponseBuffer
-from vanilla.contract cimport Framed, Request, Response, Worker
+from vanilla.contract.request cimport Framed, Request
+from vanilla.contract.response cimport Response
+from vanilla.contract.worker cimport Worker
 from vanilla.engine.connections cimport Connection, Intake
 from vanilla.engine.state cimport Notice, State
 from vanilla.engine.timers cimport TimerNode

@@ -14,7 +14,8 @@ import os
 import cython
 from cython.cimports.libc.stdlib import abort
 from cython.cimports.vanilla.buffers import new_own_buffer
-from cython.cimports.vanilla.contract import IGNORE, LIMIT_SUSPEND
+from cython.cimports.vanilla.contract.request import IGNORE
+from cython.cimports.vanilla.contract.worker import LIMIT_SUSPEND
 from cython.cimports.vanilla.engine.connections import count_unsent
 from cython.cimports.vanilla.engine.contents import grow_or_shrink, has_piece, next_size, receive_content
 from cython.cimports.vanilla.engine.state import NOTICE_CONTENT, Notice, read_clock_ns

@@ -2,7 +2,7 @@ cimport cython
 from vanilla.atomics cimport ACQUIRE, ACQUIRE_RELEASE, RELAXED, atomic_add, atomic_load
 
 from vanilla.backends.interface cimport Backend
-from vanilla.contract cimport Counts, Worker
+from vanilla.contract.worker cimport Counts, Worker
 from vanilla.net.posix cimport PeerAddress
 
 # A connection that one worker accepted and another is to serve. Whoever takes it off a list owns it.

@@ -2,7 +2,8 @@ from libc.stdint cimport uint8_t
 
 from vanilla.backends.interface cimport Backend, Channel, Completion
 from vanilla.buffers cimport ResponseBuffer, Slab, SlabPool
-from vanilla.contract cimport Counts, Framed, Worker
+from vanilla.contract.request cimport Framed
+from vanilla.contract.worker cimport Counts, Worker
 from vanilla.engine.connections cimport Connection, ConnectionTable
 from vanilla.engine.neighbours cimport Handed, Neighbours
 from vanilla.engine.timers cimport TimerNode, TimerWheel

@@ -1,4 +1,5 @@
-from vanilla.contract cimport Request, Response
+from vanilla.contract.request cimport Request
+from vanilla.contract.response cimport Response
 from vanilla.engine.connections cimport Connection
 from vanilla.engine.loop cimport Loop
 from vanilla.engine.state cimport Notice

@@ -1,6 +1,7 @@
 from vanilla.atomics cimport ACQUIRE, RELEASE, atomic_load, atomic_or
 from vanilla.backends.interface cimport Completion
-from vanilla.contract cimport Request, Worker
+from vanilla.contract.request cimport Request
+from vanilla.contract.worker cimport Worker
 from vanilla.engine.connections cimport Connection
 from vanilla.engine.handling cimport Handling
 from vanilla.engine.state cimport Burst

@@ -19,7 +19,7 @@ import os
 import cython
 from cython.cimports.vanilla.backends.epoll import Epoll
 from cython.cimports.vanilla.backends.interface import ACCEPTED, READY, RECEIVED
-from cython.cimports.vanilla.contract import LIMIT_PENDING
+from cython.cimports.vanilla.contract.worker import LIMIT_PENDING
 from cython.cimports.vanilla.engine.accepting import (
     STARVED_RETRY_MS,
     add_listener,

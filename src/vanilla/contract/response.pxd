@@ -1,0 +1,51 @@
+from vanilla.buffers cimport FilePart, ResponseBuffer
+from vanilla.contract.request cimport Framed
+from vanilla.files cimport OpenFile
+from vanilla.http1.head cimport equals, is_field_value, is_token
+from vanilla.http1.reply cimport DateLine
+
+cdef Py_ssize_t FILE_COPY_BYTES
+
+# How what is appended to an answer becomes content: as it stands, in chunks, up to a length that was given, until the
+# connection closes, or not at all.
+cdef enum:
+    RAW
+    CHUNKED
+    SIZED
+    UNTIL_CLOSE
+    BODYLESS
+
+cdef class Response:
+    cdef ResponseBuffer buffer
+    cdef DateLine date
+    cdef Py_ssize_t begin        # where in the buffer this answer's part starts
+    cdef bint is_open
+    cdef bint closes
+    cdef Framed *framed          # the request that this answers, while its handler or a continuation runs
+    cdef object loop             # what waits for clients; None for a response made by hand
+    cdef object parked           # the request, once its coroutine has waited
+    cdef int coding
+    cdef bint has_begun          # the head has left: what follows cannot take it back
+    cdef int status
+    cdef Py_ssize_t informed     # bytes of interim answers at the start
+    cdef long long unwritten     # of the length that was given
+    cdef bytes trailing
+    cdef object source
+    cdef object awaited
+    cdef object taking           # what takes the connection over once this answer is complete
+
+    cdef int check_open(self) except -1
+    cdef bytes copy(self, Py_ssize_t start, Py_ssize_t end)
+    cdef bint has_head(self) noexcept
+    cdef int append_file(self, OpenFile kept, int fd, long long offset, Py_ssize_t count) except -1
+    cdef int append_held(self, OpenFile kept, int fd, long long offset, Py_ssize_t count) noexcept
+    cdef int append_copy(self, int fd, long long offset, Py_ssize_t count) noexcept
+    cdef int append_fields(self, object content_type, object headers) except -1
+    cdef int append_start(self, int status, object headers, object content_type, object length) except -1
+    cdef int append_content(self, object data) except -1
+    cdef bint end_content(self) except -1
+    cdef void forget(self) noexcept
+    cdef int append(self, object data) except -1
+    cdef int append_raw(self, object data) except -1
+    cdef int append_reply(self, int status, object body, object content_type, object headers) except -1
+    cdef int append_field(self, object name, object value) except -1

@@ -1,0 +1,28 @@
+# The counts of one worker. Written by its thread alone; aligned words, so that others may read them without a lock.
+ctypedef struct Counts:
+    long long accepted
+    long long open
+    long long requests
+    long long bytes_received
+    long long bytes_sent
+    long long responses[6]
+    long long in_flight
+    long long parked
+    long long ticks
+    long long gil_held_ns
+    long long handler_since_ns
+    long long limits[16]
+
+cdef int LIMIT_TARGET, LIMIT_HEADER_BYTES, LIMIT_HEADERS, LIMIT_BODY, LIMIT_EXTENSION, LIMIT_READ, LIMIT_KEEPALIVE
+cdef int LIMIT_WRITE, LIMIT_RECEIVE_RATE, LIMIT_SEND_RATE, LIMIT_CONNECTIONS, LIMIT_ACCEPT, LIMIT_REQUESTS
+cdef int LIMIT_PENDING, LIMIT_LINGER, LIMIT_SUSPEND
+
+cdef class Worker:
+    cdef public object state
+    cdef readonly int index
+    cdef bint is_draining
+    cdef object loop
+    cdef Counts counts
+
+cdef class Draining:
+    cdef Worker worker
