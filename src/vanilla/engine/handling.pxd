@@ -2,7 +2,7 @@ from vanilla.buffers cimport ResponseBuffer
 from vanilla.contract.request cimport Framed, Request
 from vanilla.contract.response cimport Response
 from vanilla.engine.connections cimport Connection
-from vanilla.engine.loop cimport Parked
+from vanilla.engine.parking cimport Parked
 from vanilla.engine.starting cimport Starter
 from vanilla.engine.state cimport Burst
 from vanilla.engine.takeover cimport Takeovers

@@ -16,9 +16,10 @@ from cython.cimports.vanilla.contract.response import BODYLESS, CHUNKED, RAW, UN
 from cython.cimports.vanilla.engine.answers import flush, flush_written, send_bytes
 from cython.cimports.vanilla.engine.connections import Waiting, count_unsent, new_waiting
 from cython.cimports.vanilla.engine.contents import leave_content
-from cython.cimports.vanilla.engine.loop import Parked, Watch
+from cython.cimports.vanilla.engine.parking import Parked
 from cython.cimports.vanilla.engine.state import read_clock_ns
 from cython.cimports.vanilla.engine.takeover import Takeovers
+from cython.cimports.vanilla.engine.watches import Watch
 from cython.cimports.vanilla.http1.reply import (
     CLOSE,
     KEEP_ALIVE,
@@ -34,7 +35,8 @@ from cython.cimports.vanilla.http1.reply import (
 
 from vanilla.awaitables import READY, YIELDING
 from vanilla.counters import RequestTiming
-from vanilla.engine.loop import EVENTS, log
+from vanilla.engine.calls import log
+from vanilla.engine.watches import EVENTS
 from vanilla.errors import RefusedError
 from vanilla.http1.reply import FAULTS
 from vanilla.steps import Step

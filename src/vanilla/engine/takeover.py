@@ -11,8 +11,9 @@ import os
 import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cython.cimports.vanilla.contract.response import RAW
+from cython.cimports.vanilla.engine.calls import Timer
 from cython.cimports.vanilla.engine.connections import ANSWERING, count_unsent, drop_rest
-from cython.cimports.vanilla.engine.loop import Parked, Timer
+from cython.cimports.vanilla.engine.parking import Parked
 from cython.cimports.vanilla.engine.state import (
     NOTICE_CLOSED,
     NOTICE_DRAINED,

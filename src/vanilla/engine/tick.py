@@ -45,7 +45,7 @@ from cython.cimports.vanilla.engine.handling import FLUSH_AFTER_NS
 from cython.cimports.vanilla.engine.state import connection_of, read_clock_ns
 from cython.cimports.vanilla.net.posix import ECONNABORTED, MSG_DONTWAIT, MSG_PEEK, recv
 
-from vanilla.engine.loop import log
+from vanilla.engine.calls import log
 from vanilla.engine.neighbours import Neighbours
 from vanilla.engine.offload import Offload
 from vanilla.recording import EndedLoop

@@ -1,0 +1,30 @@
+from vanilla.engine.state cimport State
+from vanilla.engine.timers cimport TimerNode
+
+cdef class Timer:
+    cdef TimerNode node
+    cdef Calls loop
+    cdef object function
+    cdef tuple arguments
+    cdef set siblings            # the timers of the connection that it dies with, if it does
+
+cdef class Calls(State):
+    cdef set timers
+    cdef void **due
+    cdef int due_count
+    cdef int due_size
+    cdef object mailbox
+    cdef int has_mail
+    cdef bint is_shut
+    cdef list drain_calls
+    cdef bint has_told_streams
+    cdef long long tell_ms
+
+    cdef int check_open(self) except -1
+    cdef void on_timer(self, void *owner) noexcept nogil
+    cdef int run_mail(self) except -1
+    cdef list hold_due(self)
+    cdef int run_due(self, list came) except -1
+    cdef int tell_streams(self) except -1
+    cdef int call(self, object function, object arguments) except -1
+    cdef void report(self, object subject, str what, object error) noexcept
