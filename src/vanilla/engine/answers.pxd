@@ -3,9 +3,12 @@ from vanilla.buffers cimport ResponseBuffer
 from vanilla.engine.connections cimport Connection
 from vanilla.engine.state cimport Burst, State
 
-cdef Py_ssize_t AHEAD_BYTES_MAX, FILE_SHARE_BYTES
+cdef Py_ssize_t AHEAD_BYTES_MAX, FILE_SHARE_BYTES, FLUSH_BYTES
+cdef long long FLUSH_AFTER_NS
+cdef int FLUSH_FILES
 
 cdef void finish_burst(State state, Burst *burst) noexcept nogil
+cdef bint is_full(ResponseBuffer answers) noexcept nogil
 cdef void flush(State state, int until) noexcept nogil
 cdef void flush_written(State state) noexcept nogil
 cdef void send_burst(State state, Burst *burst) noexcept nogil

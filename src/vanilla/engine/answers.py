@@ -24,6 +24,9 @@ from cython.cimports.vanilla.net.posix import EAGAIN, ENOMEM
 
 AHEAD_BYTES_MAX = 256 * 1024  # of a file whose head waits for it: before more it saves no time worth having
 FILE_SHARE_BYTES = 512 * 1024  # of files that one connection is sent in a tick: others wait for no more than that
+FLUSH_AFTER_NS = 200_000  # of handling, after which the answers so far are sent: a slow handler holds back nobody's
+FLUSH_BYTES = 256 * 1024  # of answers, likewise: they are still in the second-level cache when they are sent
+FLUSH_FILES = 32  # likewise: each holds a descriptor until it is sent
 
 
 @cython.cfunc
@@ -40,6 +43,14 @@ def finish_burst(state: State, burst: cython.pointer[Burst]) -> cython.void:
         append_refusal(state.buffer, state.date, burst.trailing)
         state.counts.responses[burst.trailing // 100] += 1
     burst.end = state.buffer.length
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def is_full(answers: ResponseBuffer) -> cython.bint:
+    """Whether so much was answered that it is sent before the next handler is called."""
+    return answers.length > FLUSH_BYTES or answers.file_count >= FLUSH_FILES
 
 
 @cython.cfunc

@@ -36,9 +36,15 @@ cdef class Parking(Calls):
     cdef Connection *calling     # whose handler or continuation runs; else NULL
     cdef Parked current          # its request, once it has asked to wait
     cdef Request request
+    cdef long long flushed_ns
 
     cdef Parked park(self)
     cdef int make_way(self) except -1
+    cdef bint waits(self, Parked parked) except -1
+    cdef bint drop_source(self, Response response) except -1
+    cdef int flush_resumed(self) except -1
     cdef int go_on(self, Parked parked, object continuation, object payload, int events) except -1
+    cdef bint send_more(self, Parked parked, Py_ssize_t start) except -1
+    cdef int conclude(self, Parked parked, Py_ssize_t start, int status, object result) except -1
     cdef int write_parked(self, Parked parked, object data) except -1
     cdef int finish_parked(self, Parked parked) except -1

@@ -1,5 +1,6 @@
-"""Requests that wait. A handler returned Step.SUSPEND, or its coroutine awaits: its connection is not read, and the
-requests behind it wait in order; nobody else does.
+"""Requests that wait, since their handler returned Step.SUSPEND or their coroutine awaits something.
+
+Their connections are not read, and the requests behind them wait in order; nobody else does.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ import collections
 import cython
 from cython.cimports.cpython.ref import Py_XDECREF
 from cython.cimports.vanilla.buffers import new_own_buffer
+from cython.cimports.vanilla.engine.answers import FLUSH_AFTER_NS, flush, flush_written, is_full
 from cython.cimports.vanilla.engine.connections import count_unsent
+from cython.cimports.vanilla.engine.state import read_clock_ns
 
 
 @cython.final
@@ -146,18 +149,61 @@ class Parking(Calls):
             response.begin = 0
         return 0
 
-    # What the part of the engine that answers says how.
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def waits(self, parked: Parked) -> cython.bint:
+        """Whether something will go on with the request."""
+        if bool(parked.watches) or parked.has_handle or parked.early is not None:
+            return True
+        return parked.drained is not None or parked.body is not None or parked.task is not None
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def drop_source(self, response: Response) -> cython.bint:
+        """Let go of what `Response.stream` was given: a generator is closed."""
+        source: object = response.source
+        response.source = None
+        if source is not None and hasattr(source, "close"):
+            self.call(source.close, ())
+        return True
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def flush_resumed(self) -> cython.int:
+        """Send early when resumed requests have appended much, or for long."""
+        now_ns: cython.longlong = read_clock_ns()
+        if now_ns - self.flushed_ns > FLUSH_AFTER_NS or is_full(self.resumed):
+            self.now_ms = now_ns // 1_000_000
+            with cython.nogil:
+                flush(self, self.finished_count)  # what the same connections were answered before comes first
+                flush_written(self)
+            self.flushed_ns = read_clock_ns()
+        return 0
+
+    # What the part of the engine that goes on with them says how.
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def go_on(self, parked: Parked, continuation: object, payload: object, events: cython.int) -> cython.int:
-        """Call a parked request's continuation; the engine, which answers, says how."""
+        """Call a parked request's continuation; `Resuming` says how."""
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def send_more(self, parked: Parked, start: cython.Py_ssize_t) -> cython.bint:
+        """Send what it has appended; likewise."""
+        return False
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def conclude(self, parked: Parked, start: cython.Py_ssize_t, status: cython.int, result: object) -> cython.int:
+        """End the wait; likewise."""
         return 0
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def write_parked(self, parked: Parked, data: object) -> cython.int:
-        """Parked.write; the engine, which answers, says how."""
+        """Parked.write; likewise."""
         return 0
 
     @cython.cfunc

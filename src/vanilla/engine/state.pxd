@@ -117,12 +117,16 @@ cdef class State:
     cdef int notice_size
     cdef int taken_count         # connections that other protocols have taken over
 
+    cdef int command             # what another thread asks for
     cdef long long now_ms
     cdef long long received_ns
     cdef long long grace_ms
     cdef long long cut_ms
     cdef bint has_stopped_accepting
+    cdef bint checks_responses
     cdef bint is_timed
+    cdef object on_timing        # gets the times of each answer that was taken
+    cdef list timings            # of answers that the kernel has not taken yet
     cdef bint is_streaming       # handlers run as soon as the head is in
     cdef bint has_notice
     cdef bint must_log_starved

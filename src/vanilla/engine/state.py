@@ -1,7 +1,7 @@
 """What the phases of a tick share: one worker's buffers, queues, deadlines and counts.
 
-The phases are functions over a `State`, one room each: `accepting` and `arrivals` before the handler, `answers`
-after it.
+Phases 1 and 3 are functions over a `State`, one room each: `accepting` and `arrivals` before the handler, `answers`
+after it. Phase 2 is the classes above it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 from vanilla.contract.request cimport Request
 from vanilla.contract.response cimport Response
 from vanilla.engine.connections cimport Connection
-from vanilla.engine.loop cimport Loop
+from vanilla.engine.reading cimport Reading
 from vanilla.engine.state cimport Notice
 
 cdef enum Stage:
@@ -40,12 +40,13 @@ cdef class Takeover:
     cdef int end(self) except -1
     cdef int call(self, str name, object function, tuple arguments) except -1
 
-cdef class Takeovers(Loop):
+cdef class Takeovers(Reading):
     cdef set takeovers           # every one that has not been told closed(), which keeps them alive
     cdef bint has_told_takeovers
 
     cdef int judge_takeover(self, Request request, Response response, int status, bint closes) except 1
     cdef int begin_takeover(self, Response response, Connection *connection) except -1
+    cdef int drop_takeover(self, Response response, object reason) except -1
+    cdef int tell_protocol(self, Notice *notice) except -1
     cdef int end_takeover(self, Takeover takeover, int error) except -1
     cdef int tell_takeovers(self) except -1
-    cdef int flush_resumed(self) except -1

@@ -192,7 +192,7 @@ class Takeover:
 
 
 @cython.cclass
-class Takeovers(Loop):
+class Takeovers(Reading):
     """The part of the engine that hands connections to other protocols, and tells those what becomes of them."""
 
     def __cinit__(self, *_: object, **__: object) -> None:
@@ -372,12 +372,6 @@ class Takeovers(Loop):
         for takeover in list(self.takeovers):
             if takeover.has_begun and takeover.on_draining is not None and takeover.is_open:
                 takeover.call("draining", takeover.on_draining, ())
-        return 0
-
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
-    def flush_resumed(self) -> cython.int:
-        """Send early when much was appended, or for long; the part of the engine that handles says how."""
         return 0
 
     def run_timer(self, takeover: Takeover, function: object, arguments: tuple) -> None:

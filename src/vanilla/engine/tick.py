@@ -32,17 +32,19 @@ from cython.cimports.vanilla.engine.accepting import (
     to_ms,
 )
 from cython.cimports.vanilla.engine.answers import (
+    FLUSH_AFTER_NS,
     finish_burst,
     flush,
     flush_written,
+    is_full,
     on_writable,
     send_burst,
 )
 from cython.cimports.vanilla.engine.arrivals import go_on_listed, on_due, on_received
 from cython.cimports.vanilla.engine.connections import FIRST_BYTE, IDLE, Waiting, count_unsent, new_waiting
 from cython.cimports.vanilla.engine.contents import keep_pieces_warm
-from cython.cimports.vanilla.engine.handling import FLUSH_AFTER_NS
 from cython.cimports.vanilla.engine.state import connection_of, read_clock_ns
+from cython.cimports.vanilla.engine.timings import deliver_timings
 from cython.cimports.vanilla.net.posix import ECONNABORTED, MSG_DONTWAIT, MSG_PEEK, recv
 
 from vanilla.engine.calls import log
@@ -230,7 +232,7 @@ class Engine(Handling):
         with cython.nogil:
             flush(self, self.burst_count)
             flush_written(self)
-        return self.deliver_timings()
+        return deliver_timings(self)
 
     def prepare(self, hook: object) -> object:
         """What a hook returned that runs before the engine does, awaited if need be: nothing is accepted meanwhile."""
@@ -328,7 +330,7 @@ class Engine(Handling):
                     break
                 position += 1
                 now_ns = read_clock_ns()
-                if now_ns - self.flushed_ns > FLUSH_AFTER_NS or self.is_full(self.buffer):
+                if now_ns - self.flushed_ns > FLUSH_AFTER_NS or is_full(self.buffer):
                     self.counts.handler_since_ns = 0
                     self.flush_early(index, position)
                     now_ns = self.flushed_ns = read_clock_ns()
