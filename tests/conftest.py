@@ -8,10 +8,12 @@ from typing import NamedTuple
 
 import pytest
 
+from vanilla.backends.choose import available_backends
 
-@pytest.fixture(params=["epoll"])
+
+@pytest.fixture(params=available_backends())
 def backend(request: pytest.FixtureRequest) -> str:
-    """Each event mechanism that this kernel offers."""
+    """Each event mechanism that can be had here."""
     return request.param
 
 

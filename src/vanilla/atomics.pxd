@@ -8,3 +8,6 @@ cdef extern from *:
     int ACQUIRE "__ATOMIC_ACQUIRE"
     int RELEASE "__ATOMIC_RELEASE"
     int ACQUIRE_RELEASE "__ATOMIC_ACQ_REL"
+    unsigned int atomic_load_unsigned "__atomic_load_n"(unsigned int *value, int order) nogil
+    void atomic_store_unsigned "__atomic_store_n"(unsigned int *value, unsigned int wanted, int order) nogil
+    void atomic_store_short "__atomic_store_n"(unsigned short *value, unsigned short wanted, int order) nogil

@@ -67,6 +67,7 @@ cdef class ResponseBuffer:
     cdef void truncate(self, Py_ssize_t length) noexcept nogil
     cdef void move_files(self, Py_ssize_t start, Py_ssize_t distance) noexcept nogil
     cdef bint move_to(self, ResponseBuffer target, Py_ssize_t start) noexcept nogil
+    cdef bint is_outsized(self) noexcept nogil
     cdef void clear(self) noexcept nogil
     cdef void drop(self) noexcept nogil
 

@@ -347,10 +347,17 @@ class ResponseBuffer:
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
+    def is_outsized(self) -> cython.bint:
+        """Whether its block is larger than one worth keeping."""
+        return self.size > RESPONSE_BYTES_KEPT
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
     def clear(self) -> cython.void:
         """Forget the bytes and files; give back an outsized block."""
         self.truncate(0)
-        if self.size > RESPONSE_BYTES_KEPT:
+        if self.is_outsized():
             self.drop()
 
     @cython.cfunc

@@ -7,6 +7,8 @@ ctypedef struct Channel:
     unsigned int index
     unsigned int generation
     bint is_paused
+    bint is_queued    # what was sent waits for `settle` or `wait`
+    bint has_failed   # ... and did not leave
     bint is_again
     bint is_ending
     bint is_broken    # reset, or closed by both sides: what it has still sent is received, then it is reported
@@ -24,6 +26,14 @@ ctypedef struct Completion:
     Slab *slab
     unsigned int generation
     PeerAddress peer
+
+# What the kernel did not take of something that `send` had said is taken.
+ctypedef struct Untaken:
+    Channel *channel
+    unsigned int generation
+    int error                    # or 0: it takes more later
+    const unsigned char *source
+    Py_ssize_t length
 
 cdef enum:
     ACCEPTED
@@ -48,24 +58,34 @@ cdef class Backend:
     cdef int completion_count
     cdef int completion_size
     cdef int allowances[64]
+    cdef Untaken *untaken
+    cdef int untaken_count
+    cdef int untaken_size
 
     cdef int add_listener(self, int fd, int number) noexcept nogil
     cdef void pause_listener(self, int number) noexcept nogil
     cdef void resume_listener(self, int number) noexcept nogil
     cdef int accept(self, int number, PeerAddress *peer) noexcept nogil
+    cdef int accept_next(self, int number, PeerAddress *peer) noexcept nogil
     cdef void close_listener(self, int number) noexcept nogil
     cdef void disown_listeners(self) noexcept nogil
     cdef int add(self, Channel *channel) noexcept nogil
     cdef void pause(self, Channel *channel) noexcept nogil
     cdef void resume(self, Channel *channel) noexcept nogil
     cdef Py_ssize_t send(self, Channel *channel, const unsigned char *source, Py_ssize_t length) noexcept nogil
+    cdef Py_ssize_t send_now(self, Channel *channel, const unsigned char *source, Py_ssize_t length) noexcept nogil
+    cdef void settle(self) noexcept nogil
+    cdef void finish(self) noexcept nogil
     cdef Py_ssize_t send_ahead(self, Channel *channel, const unsigned char *source, Py_ssize_t length) noexcept nogil
     cdef Py_ssize_t send_file(self, Channel *channel, int fd, long long offset, Py_ssize_t count) noexcept nogil
     cdef int count_queued(self, Channel *channel) noexcept nogil
     cdef void shut_writing(self, Channel *channel) noexcept nogil
     cdef void close(self, Channel *channel) noexcept nogil
     cdef int watch(self, int fd, unsigned int slot, unsigned int generation, int interest, bint is_persistent) noexcept nogil
-    cdef void unwatch(self, int fd) noexcept nogil
+    cdef void unwatch(self, int fd, unsigned int slot, unsigned int generation) noexcept nogil
     cdef int wait(self, long long timeout_ms) noexcept nogil
     cdef void wake(self) noexcept nogil
+    cdef void report_untaken(
+        self, Channel *channel, const unsigned char *source, Py_ssize_t length, int error
+    ) noexcept nogil
     cdef Completion *complete(self, int kind, Channel *channel, int result) noexcept nogil

@@ -31,9 +31,12 @@ class Backend:
             self.allowances[number] = 0
         self.completions = cython.NULL
         self.completion_count = self.completion_size = 0
+        self.untaken = cython.NULL
+        self.untaken_count = self.untaken_size = 0
 
     def __dealloc__(self) -> None:
         free(self.completions)
+        free(self.untaken)
 
     @cython.cfunc
     @cython.nogil
@@ -65,6 +68,33 @@ class Backend:
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
+    def report_untaken(
+        self,
+        channel: cython.pointer[Channel],
+        source: cython.p_const_uchar,
+        length: cython.Py_ssize_t,
+        error: cython.int,
+    ) -> cython.void:
+        """A new entry at the end of `untaken`; the engine empties the list."""
+        entry: cython.pointer[Untaken]
+        if self.untaken_count == self.untaken_size:
+            self.untaken_size = max(self.untaken_size * 2, 64)
+            self.untaken = cython.cast(
+                cython.pointer[Untaken], realloc(self.untaken, self.untaken_size * cython.sizeof(Untaken))
+            )
+            if self.untaken is cython.NULL:
+                abort()
+        entry = cython.address(self.untaken[self.untaken_count])
+        self.untaken_count += 1
+        entry.channel = channel
+        entry.generation = channel.generation
+        entry.source = source
+        entry.length = length
+        entry.error = error
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
     def add_listener(self, fd: cython.int, number: cython.int) -> cython.int:
         """Accept from `fd`, a listening, non-blocking socket, from now on; completions carry `number` in `start`."""
         return -1
@@ -87,6 +117,13 @@ class Backend:
     def accept(self, number: cython.int, peer: cython.pointer[PeerAddress]) -> cython.int:
         """One connection from the backlog at once: its descriptor, or -errno, -EAGAIN where none waits."""
         return -1
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def accept_next(self, number: cython.int, peer: cython.pointer[PeerAddress]) -> cython.int:
+        """As `accept`, for the worker itself: one that the mechanism has accepted and not reported yet goes first."""
+        return self.accept(number, peer)
 
     @cython.cfunc
     @cython.nogil
@@ -125,8 +162,33 @@ class Backend:
     def send(
         self, channel: cython.pointer[Channel], source: cython.p_const_uchar, length: cython.Py_ssize_t
     ) -> cython.Py_ssize_t:
-        """Bytes taken, perhaps fewer than `length`, in which case WRITABLE follows once there is room; or -errno."""
+        """Bytes taken, perhaps fewer than `length`, in which case WRITABLE follows once there is room; or -errno.
+
+        The mechanism may only note what is to be sent, and say that all is taken. So the bytes stay as they are until
+        the next `settle` or `wait` returns; then `untaken` lists what the kernel has not taken of it after all.
+        """
         return -1
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def send_now(
+        self, channel: cython.pointer[Channel], source: cython.p_const_uchar, length: cython.Py_ssize_t
+    ) -> cython.Py_ssize_t:
+        """As `send`, and done when it returns. Nothing of the channel's may be noted."""
+        return self.send(channel, source, length)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def settle(self) -> cython.void:
+        """Do what is only noted: the kernel has then taken it, or it is `untaken`."""
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def finish(self) -> cython.void:
+        """Nothing more is asked of this mechanism, after the channels that have been closed: close them now."""
 
     @cython.cfunc
     @cython.nogil
@@ -134,7 +196,7 @@ class Backend:
     def send_ahead(
         self, channel: cython.pointer[Channel], source: cython.p_const_uchar, length: cython.Py_ssize_t
     ) -> cython.Py_ssize_t:
-        """As `send`, of bytes that `send_file` follows at once: they may share its first packet."""
+        """As `send_now`, of bytes that `send_file` follows at once: they may share its first packet."""
         return -1
 
     @cython.cfunc
@@ -189,7 +251,7 @@ class Backend:
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
-    def unwatch(self, fd: cython.int) -> cython.void:
+    def unwatch(self, fd: cython.int, slot: cython.uint, generation: cython.uint) -> cython.void:
         """Report the descriptor no more; one that is closed already is none."""
 
     @cython.cfunc

@@ -15,6 +15,7 @@ from cython.cimports.vanilla.engine.connections import FIRST_BYTE
 from cython.cimports.vanilla.engine.neighbours import close_handed
 from cython.cimports.vanilla.engine.state import read_clock_ns
 from cython.cimports.vanilla.http1.reply import append_refusal
+from cython.cimports.vanilla.net.platform import MSG_NOSIGNAL
 from cython.cimports.vanilla.net.posix import (
     ECONNABORTED,
     EINTR,
@@ -23,7 +24,6 @@ from cython.cimports.vanilla.net.posix import (
     ENOBUFS,
     ENOMEM,
     MSG_DONTWAIT,
-    MSG_NOSIGNAL,
     close,
     recv,
     send,
@@ -219,7 +219,7 @@ def next_waiting(state: State, number: cython.int, peer: cython.pointer[PeerAddr
             state.neighbours.note_moved(state.seat, -1)
             return unlink(link, peer)
         link = cython.address(link[0].next)
-    return state.backend.accept(number, peer)
+    return state.backend.accept_next(number, peer)
 
 
 @cython.cfunc

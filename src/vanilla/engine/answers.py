@@ -68,6 +68,7 @@ def flush(state: State, until: cython.int) -> cython.void:
             state.note_drained(burst.connection)
             if count_unsent(burst.connection) == 0:
                 after_answers(state, burst.connection)
+    settle_leaving(state)
 
 
 @cython.cfunc
@@ -87,8 +88,28 @@ def flush_written(state: State) -> cython.void:
             state.note_drained(burst.connection)
             if count_unsent(burst.connection) == 0:
                 after_answers(state, burst.connection)
+    settle_leaving(state)
     state.written_count = 0
+    if state.resumed.is_outsized():
+        state.settle_sends()  # its block goes
     state.resumed.clear()
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def settle_leaving(state: State) -> cython.void:
+    """Close those whose last bytes the kernel has taken; the others go on when it has."""
+    index: cython.int
+    connection: cython.pointer[Connection]
+    if state.leaving_count == 0:
+        return
+    state.settle_sends()
+    for index in range(state.leaving_count):
+        connection = state.leaving[index]
+        if connection.channel.fd >= 0 and count_unsent(connection) == 0:
+            after_answers(state, connection)
+    state.leaving_count = 0
 
 
 @cython.cfunc
@@ -149,7 +170,7 @@ def send_unsent(state: State, connection: cython.pointer[Connection]) -> cython.
         length = (connection.unsent_end if file is cython.NULL else file.at) - connection.unsent_start
         if length > 0:
             if file is cython.NULL or file.count > AHEAD_BYTES_MAX:
-                sent = state.backend.send(channel, connection.unsent + connection.unsent_start, length)
+                sent = state.backend.send_now(channel, connection.unsent + connection.unsent_start, length)
             else:
                 sent = state.backend.send_ahead(channel, connection.unsent + connection.unsent_start, length)
             if sent < 0:
@@ -243,7 +264,7 @@ def after_answers(state: State, connection: cython.pointer[Connection]) -> cytho
         return  # there is more to send in this tick
     if connection.takeover is not cython.NULL:
         if connection.closes:
-            finish_close(state, connection)
+            close_settled(state, connection)
         else:
             connection.deadline = ANSWERING
             connection.due_ms = 0
@@ -264,7 +285,7 @@ def after_answers(state: State, connection: cython.pointer[Connection]) -> cytho
         state.note_busy(connection)
         return
     if connection.closes:
-        finish_close(state, connection)
+        close_settled(state, connection)
         return
     if connection.rest is not cython.NULL:
         state.list_connection(connection)
@@ -280,7 +301,7 @@ def after_answers(state: State, connection: cython.pointer[Connection]) -> cytho
             state.note_busy(connection)
             return
     if connection.is_ended:
-        state.close(connection)
+        close_settled(state, connection)
         return
     if connection.intake is not cython.NULL:
         receive_content(state, connection)
@@ -293,6 +314,17 @@ def after_answers(state: State, connection: cython.pointer[Connection]) -> cytho
     else:
         state.await_arrival(connection)
     state.note_busy(connection)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def close_settled(state: State, connection: cython.pointer[Connection]) -> cython.void:
+    """All was sent: close, once the kernel has taken it."""
+    if connection.channel.is_queued:
+        state.list_leaving(connection)
+    else:
+        finish_close(state, connection)
 
 
 @cython.cfunc

@@ -131,6 +131,7 @@ cdef void drop_buffers(Connection *connection) noexcept nogil
 cdef void drop_intake(Connection *connection) noexcept nogil
 cdef Waiting *new_waiting(Slab *slab, Framed *framed, int count, int trailing) noexcept nogil
 cdef bint append_unsent(Connection *connection, const unsigned char *source, Py_ssize_t length) noexcept nogil
+cdef bint prepend_unsent(Connection *connection, const unsigned char *source, Py_ssize_t length) noexcept nogil
 cdef bint append_unsent_answers(
     Connection *connection, ResponseBuffer answers, Py_ssize_t start, Py_ssize_t end
 ) noexcept nogil

@@ -273,3 +273,28 @@ def append_unsent(
     memcpy(connection.unsent + connection.unsent_end, source, length)
     connection.unsent_end += length
     return True
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def prepend_unsent(
+    connection: cython.pointer[Connection], source: cython.p_const_uchar, length: cython.Py_ssize_t
+) -> cython.bint:
+    """Keep a copy of what could not be sent, before what is kept already; False when there is no memory."""
+    kept: cython.Py_ssize_t = connection.unsent_end - connection.unsent_start
+    block: cython.pointer[cython.uchar] = cython.cast(cython.pointer[cython.uchar], malloc(length + kept))
+    file: cython.pointer[UnsentFile] = connection.files
+    if block is cython.NULL:
+        return False
+    memcpy(block, source, length)
+    if kept > 0:
+        memcpy(block + length, connection.unsent + connection.unsent_start, kept)
+    while file is not cython.NULL:
+        file.at += length - connection.unsent_start
+        file = file.next
+    free(connection.unsent)
+    connection.unsent = block
+    connection.unsent_start = 0
+    connection.unsent_end = connection.unsent_size = length + kept
+    return True

@@ -177,6 +177,7 @@ class Parking(Calls):
             with cython.nogil:
                 flush(self, self.finished_count)  # what the same connections were answered before comes first
                 flush_written(self)
+                self.settle_sends()
             self.flushed_ns = read_clock_ns()
         return 0
 

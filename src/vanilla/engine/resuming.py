@@ -425,6 +425,7 @@ class Resuming(Awaiting):
                         send_bytes(self, targets[index], framed, framed_length)
                     else:
                         send_bytes(self, targets[index], plain, plain_length)
+                self.settle_sends()
         finally:
             free(targets)
         if failure is not None:

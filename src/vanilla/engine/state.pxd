@@ -115,6 +115,9 @@ cdef class State:
     cdef Notice *notices
     cdef int notice_count
     cdef int notice_size
+    cdef Connection **leaving    # that close once what was sent to them is settled
+    cdef int leaving_count
+    cdef int leaving_size
     cdef int taken_count         # connections that other protocols have taken over
 
     cdef int command             # what another thread asks for
@@ -156,6 +159,9 @@ cdef class State:
     cdef void close(self, Connection *connection) noexcept nogil
     cdef void cut_off(self, Connection *connection, int error) noexcept nogil
     cdef void drop_cut(self) noexcept nogil
+    cdef void list_leaving(self, Connection *connection) noexcept nogil
+    cdef void settle_sends(self) noexcept nogil
+    cdef void take_back(self) noexcept nogil
     cdef void push_written(self, Connection *connection, Py_ssize_t start) noexcept nogil
     cdef void on_gone(self, void *parked) noexcept nogil
     cdef Notice *notify(self, int kind, Connection *connection) noexcept nogil

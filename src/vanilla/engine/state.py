@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import cython
 from cython.cimports.libc.stdlib import abort, free, realloc
+from cython.cimports.vanilla.backends.interface import Untaken
 from cython.cimports.vanilla.buffers import release
 from cython.cimports.vanilla.engine.connections import (
     CONTENT,
@@ -20,10 +21,12 @@ from cython.cimports.vanilla.engine.connections import (
     LINGER,
     Intake,
     count_unsent,
+    prepend_unsent,
 )
 from cython.cimports.vanilla.net.posix import (
     CLOCK_MONOTONIC,
     ECONNRESET,
+    ENOMEM,
     EPIPE,
     c_assert,
     clock_gettime,
@@ -63,6 +66,7 @@ class State:
         self.written = cython.NULL
         self.gone = cython.NULL
         self.notices = cython.NULL
+        self.leaving = cython.NULL
         self.housekeeping.link = cython.NULL
         self.cut_file = cython.NULL
         self.pool = SlabPool()
@@ -82,6 +86,7 @@ class State:
         free(self.written)
         free(self.gone)
         free(self.notices)
+        free(self.leaving)
         self.drop_cut()
 
     @cython.cfunc
@@ -243,6 +248,56 @@ class State:
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
+    def list_leaving(self, connection: cython.pointer[Connection]) -> cython.void:
+        """The connection closes once it is known that the kernel has taken its last bytes: see `settle_leaving`."""
+        if self.leaving_count == self.leaving_size:
+            self.leaving_size = max(self.leaving_size * 2, 64)
+            self.leaving = cython.cast(
+                cython.pointer[cython.pointer[Connection]],
+                realloc(self.leaving, self.leaving_size * cython.sizeof(cython.pointer[Connection])),
+            )
+            if self.leaving is cython.NULL:
+                abort()
+        self.leaving[self.leaving_count] = connection
+        self.leaving_count += 1
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def settle_sends(self) -> cython.void:
+        """Have the kernel take what was sent, now: its bytes are about to go, or somebody must know whether it has."""
+        self.backend.settle()
+        self.take_back()
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def take_back(self) -> cython.void:
+        """Keep what the kernel has not taken although the backend said so, as if it had never said it."""
+        index: cython.int
+        untaken: cython.pointer[Untaken]
+        connection: cython.pointer[Connection]
+        for index in range(self.backend.untaken_count):
+            untaken = cython.address(self.backend.untaken[index])
+            connection = connection_of(untaken.channel)
+            if untaken.channel.generation != untaken.generation or untaken.channel.fd < 0:
+                continue
+            self.counts.bytes_sent -= untaken.length
+            if untaken.error or not prepend_unsent(connection, untaken.source, untaken.length):
+                connection.error = untaken.error or ENOMEM
+                self.close(connection)
+                continue
+            if connection.takeover is cython.NULL:
+                self.backend.pause(cython.address(connection.channel))
+            else:
+                connection.wants_drained |= count_unsent(connection) > self.bounds[connection.listener].high_water
+            self.await_drained(connection)
+            self.note_busy(connection)
+        self.backend.untaken_count = 0
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
     def cut_off(self, connection: cython.pointer[Connection], error: cython.int) -> cython.void:
         """A file cannot be sent to its end: close, so that the client sees it, and have it logged once a tick.
 
@@ -279,6 +334,8 @@ class State:
             self.pool.give_back(self.borrowed[index])
         self.borrowed_count = 0
         self.framed_count = self.burst_count = self.flushed_count = self.finished_count = self.written_count = 0
+        if self.resumed.is_outsized() or self.buffer.is_outsized():
+            self.settle_sends()  # their blocks go
         self.resumed.clear()
         self.buffer.clear()
         self.pool.recycle()

@@ -17,7 +17,6 @@ import math
 import os
 
 import cython
-from cython.cimports.vanilla.backends.epoll import Epoll
 from cython.cimports.vanilla.backends.interface import ACCEPTED, READY, RECEIVED
 from cython.cimports.vanilla.contract.worker import LIMIT_PENDING
 from cython.cimports.vanilla.engine.accepting import (
@@ -47,6 +46,7 @@ from cython.cimports.vanilla.engine.state import connection_of, read_clock_ns
 from cython.cimports.vanilla.engine.timings import deliver_timings
 from cython.cimports.vanilla.net.posix import ECONNABORTED, MSG_DONTWAIT, MSG_PEEK, recv
 
+from vanilla.backends.choose import new_backend
 from vanilla.engine.calls import log
 from vanilla.engine.neighbours import Neighbours
 from vanilla.engine.offload import Offload
@@ -108,7 +108,7 @@ class Engine(Handling):
         self.timings = []
         self.request = self.new_request()
         self.response = self.new_response()
-        self.backend = Epoll(self.pool)
+        self.backend = new_backend(backend, self.pool)
         self.allowances = self.backend.allowances
         self.now_ms = read_clock_ns() // 1_000_000
         self.wheel.now_ms = self.now_ms
@@ -200,6 +200,8 @@ class Engine(Handling):
                 break
             self.tick()
             if self.has_coroutine_due():
+                with cython.nogil:
+                    self.settle_sends()  # coroutines append before the next wait
                 break
         self.turn_ms = -1
         self.left_ns = self.counts.handler_since_ns = self.flushed_ns = read_clock_ns()
@@ -232,6 +234,7 @@ class Engine(Handling):
         with cython.nogil:
             flush(self, self.burst_count)
             flush_written(self)
+            self.settle_sends()
         return deliver_timings(self)
 
     def prepare(self, hook: object) -> object:
@@ -262,6 +265,7 @@ class Engine(Handling):
                 connection.error = ECONNABORTED
                 self.close(connection)
         self.end_tick()
+        self.backend.finish()
         self.run_gone()
         self.run_notices()
         self.is_cleaning = True
@@ -380,6 +384,7 @@ class Engine(Handling):
             flush(self, index)
             flush_written(self)
             send_burst(self, burst)
+            self.settle_sends()
             self.buffer.clear()
         burst.start = burst.end = 0
         if connection.channel.generation != burst.generation or handled == burst.count:
@@ -439,6 +444,8 @@ class Engine(Handling):
                 return
             self.received_ns = read_clock_ns()
             self.now_ms = self.received_ns // 1_000_000
+            if self.backend.untaken_count > 0:
+                self.take_back()
             self.wheel.advance(self.now_ms)
             if self.now_ms >= self.looks_around_ms:
                 look_around(self)

@@ -28,7 +28,7 @@ class Watch:
     def cancel(self) -> None:
         """Watch the descriptor no longer; it stays open. On the worker's own thread only."""
         if self.is_active:
-            self.loop.backend.unwatch(self.fd)
+            self.loop.backend.unwatch(self.fd, self.slot, self.generation)
             self.loop.forget_watch(self)
 
 
@@ -178,7 +178,7 @@ class Watches(Parking):
         if watch.is_limited:
             self.reached(LIMIT_SUSPEND)
         if not watch.is_persistent:
-            self.backend.unwatch(watch.fd)
+            self.backend.unwatch(watch.fd, watch.slot, watch.generation)
         self.fire(watch, EVENT_TIMEOUT)
 
 

@@ -1,7 +1,5 @@
-# What only Linux has: epoll(7), eventfd(2), accept4(2), sendfile(2).
+# What only Linux has: epoll(7), eventfd(2).
 from libc.stdint cimport uint32_t, uint64_t
-
-from vanilla.net.posix cimport off_t, sockaddr, socklen_t
 
 cdef extern from "<sys/epoll.h>" nogil:
     int EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_MOD, EPOLL_CTL_DEL
@@ -22,15 +20,5 @@ cdef extern from "<sys/eventfd.h>" nogil:
     int EFD_CLOEXEC, EFD_NONBLOCK
     int eventfd(unsigned int value, int flags)
 
-cdef extern from "<sys/sendfile.h>" nogil:
-    ssize_t sendfile(int fd, int file_fd, off_t *offset, size_t count)
-
-cdef extern from "<linux/sockios.h>" nogil:
-    int SIOCOUTQ
-
-cdef extern from "<sys/ioctl.h>" nogil:
-    int ioctl(int fd, unsigned long request, void *argument)
-
 cdef extern from "<sys/socket.h>" nogil:
-    int SOCK_NONBLOCK, SOCK_CLOEXEC, MSG_MORE
-    int accept4(int fd, sockaddr *address, socklen_t *length, int flags)
+    int SOCK_NONBLOCK, SOCK_CLOEXEC

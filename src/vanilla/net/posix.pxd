@@ -3,8 +3,8 @@ from libc.stdint cimport uint16_t, uint32_t
 
 cdef extern from "<errno.h>" nogil:
     int errno
-    int EAGAIN, EEXIST, EPERM, EBADF, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, ECONNABORTED, ECONNRESET, EIO, EPIPE
-    int ETIMEDOUT
+    int EAGAIN, EEXIST, EPERM, EBADF, EBUSY, EINTR, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, ECONNABORTED, ECONNRESET, EIO, EPIPE
+    int ETIMEDOUT, ENOSYS, ETIME, ECANCELED
 
 cdef extern from "<sys/types.h>" nogil:
     ctypedef long long off_t
@@ -26,6 +26,7 @@ cdef extern from "<sys/stat.h>" nogil:
         off_t st_size
     int fstat(int fd, file_status *status)
     bint S_ISREG(mode_t mode)
+    bint S_ISDIR(mode_t mode)
 
 cdef extern from "<sys/socket.h>" nogil:
     ctypedef unsigned int socklen_t
@@ -33,11 +34,12 @@ cdef extern from "<sys/socket.h>" nogil:
     cdef struct sockaddr:
         sa_family_t sa_family
     int AF_INET, AF_INET6
-    int MSG_NOSIGNAL, MSG_DONTWAIT, MSG_PEEK
+    int MSG_DONTWAIT, MSG_PEEK, MSG_WAITALL
     int SHUT_WR
     ssize_t recv(int fd, void *target, size_t size, int flags)
     ssize_t send(int fd, const void *source, size_t length, int flags)
     int shutdown(int fd, int how)
+    int getpeername(int fd, sockaddr *address, socklen_t *length)
 
 cdef extern from "<netinet/in.h>" nogil:
     uint16_t ntohs(uint16_t number)
@@ -55,6 +57,20 @@ cdef extern from "<netinet/in.h>" nogil:
         uint32_t sin6_flowinfo
         in6_addr sin6_addr
         uint32_t sin6_scope_id
+
+cdef extern from *:
+    """
+    #include <poll.h>
+    #ifndef POLLRDHUP
+    #define POLLRDHUP 0
+    #endif
+    """
+    cdef struct pollfd:
+        int fd
+        short events
+        short revents
+    int POLLIN, POLLOUT, POLLERR, POLLHUP, POLLNVAL, POLLRDHUP
+    int poll(pollfd *entries, unsigned long count, int timeout_ms) nogil
 
 cdef extern from "<time.h>" nogil:
     ctypedef long time_t

@@ -111,7 +111,9 @@ def test_httpx_passes_on_what_another_server_streams(configure, ask) -> None:
 
 def test_redis_counts_for_requests_that_wait_at_once(ask, redis_path: str) -> None:
     async def connect():
-        return redis.asyncio.Redis(unix_socket_path=redis_path)
+        client = redis.asyncio.Redis(unix_socket_path=redis_path)
+        await client.delete("count")
+        return client
 
     async def disconnect(worker):
         await worker.state.aclose()

@@ -61,14 +61,13 @@ def read_to_end(client: socket.socket) -> bytes:
 
 def test_an_event_of_a_closed_descriptor_never_reaches_a_watch_of_the_same_number(site, make_pipes) -> None:
     first, called = make_pipes(), []
+    reader, writer = os.pipe()
     second: list[int] = []
 
     def reuse(running_worker) -> None:
         """In the tick in which the first watch was ready and its client gone: its number is free now."""
-        reader, writer = os.pipe()
         assert not is_open(first.readers[0])
-        second.extend((os.dup2(reader, first.readers[0]), writer))
-        os.close(reader)
+        second.append(os.dup2(reader, first.readers[0]))
         running_worker.watch_fd_persistent(second[0], Interest.READABLE, lambda *arguments: called.append(arguments))
 
     with site(first) as running:
@@ -81,12 +80,13 @@ def test_an_event_of_a_closed_descriptor_never_reaches_a_watch_of_the_same_numbe
         running.run(int)
         assert called == []
         assert second
-        running.run(lambda: os.write(second[1], b"y"))
+        running.run(lambda: os.write(writer, b"y"))
         until(lambda: called)
         running.server.shutdown(0)
-        for fd in second:
-            os.close(fd)
         first.close()
+        os.close(second[0])
+    os.close(reader)
+    os.close(writer)
 
 
 def test_a_connection_that_gets_the_number_of_a_watched_descriptor_hears_nothing_of_it(site, make_pipes) -> None:
