@@ -22,10 +22,11 @@ class Mechanism(NamedTuple):
 
 MECHANISMS = {
     "epoll": Mechanism(("linux",), "Linux", "Epoll"),
+    "io_uring": Mechanism(("linux",), "Linux", "IoUring"),
     "poll": Mechanism((), "POSIX systems", "Poll"),
 }
 BACKENDS = tuple(MECHANISMS)
-AUTO = {"linux": ("epoll", "poll")}  # by the beginning of sys.platform: what is tried first
+AUTO = {"linux": ("epoll", "io_uring", "poll")}  # by the beginning of sys.platform: what is tried first
 AUTO_ELSEWHERE = ("poll",)
 
 _said: set[str] = set()  # what `auto` passed over is said once in a process
