@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
+from typing import Any
 
 from vanilla.errors import ConfigError
 
-BACKENDS = ("epoll",)
+BACKENDS = {"epoll": "Epoll"}  # a module of this room, which is imported only where its mechanism is, and its class
 
 
 def choose_backend(name: str) -> str:
@@ -21,3 +23,8 @@ def choose_backend(name: str) -> str:
             f"backend={name!r}: epoll is there on Linux only, and this is {sys.platform}; run it on Linux"
         )
     return "epoll"
+
+
+def new_backend(name: str, pool: object) -> Any:
+    """The mechanism that choose_backend named, for one worker. Raises: OSError if the kernel refuses it."""
+    return getattr(importlib.import_module(f"vanilla.backends.{name}"), BACKENDS[name])(pool)

@@ -17,7 +17,6 @@ import math
 import os
 
 import cython
-from cython.cimports.vanilla.backends.epoll import Epoll
 from cython.cimports.vanilla.backends.interface import ACCEPTED, READY, RECEIVED
 from cython.cimports.vanilla.contract.worker import LIMIT_PENDING
 from cython.cimports.vanilla.engine.accepting import (
@@ -47,6 +46,7 @@ from cython.cimports.vanilla.engine.state import connection_of, read_clock_ns
 from cython.cimports.vanilla.engine.timings import deliver_timings
 from cython.cimports.vanilla.net.posix import ECONNABORTED, MSG_DONTWAIT, MSG_PEEK, recv
 
+from vanilla.backends.choose import new_backend
 from vanilla.engine.calls import log
 from vanilla.engine.neighbours import Neighbours
 from vanilla.engine.offload import Offload
@@ -108,7 +108,7 @@ class Engine(Handling):
         self.timings = []
         self.request = self.new_request()
         self.response = self.new_response()
-        self.backend = Epoll(self.pool)
+        self.backend = new_backend(backend, self.pool)
         self.allowances = self.backend.allowances
         self.now_ms = read_clock_ns() // 1_000_000
         self.wheel.now_ms = self.now_ms
