@@ -13,7 +13,7 @@ LAYERS = (
     ("vanilla.errors", "vanilla.version", "vanilla.steps", "vanilla.counters", "vanilla.atomics"),
     ("vanilla.recording", "vanilla.handles", "vanilla.awaitables", "vanilla.pieces", "vanilla.streaming"),
     ("vanilla.limits",),
-    ("vanilla.net.posix", "vanilla.net.linux"),  # the platform's headers: declarations, no code
+    ("vanilla.net.platform", "vanilla.net.posix", "vanilla.net.linux"),  # the platform's headers: declarations, no code
     ("vanilla.files",),
     ("vanilla.buffers",),
     ("vanilla.http1",),

@@ -1,6 +1,6 @@
 from vanilla.backends.interface cimport Backend, Channel, Completion
 from vanilla.net.linux cimport epoll_event
-from vanilla.net.posix cimport PeerAddress
+from vanilla.net.platform cimport PeerAddress
 
 cdef long long TIMEOUT_MS_MAX
 cdef unsigned int NAMES_FROM, WATCHES_FROM

@@ -64,18 +64,13 @@ from cython.cimports.vanilla.net.linux import (
     ioctl,
     sendfile,
 )
+from cython.cimports.vanilla.net.platform import EAGAIN, ECONNRESET, EEXIST, EINTR, ENOMEM, c_assert
 from cython.cimports.vanilla.net.posix import (
     AF_INET,
     AF_INET6,
-    EAGAIN,
-    ECONNRESET,
-    EEXIST,
-    EINTR,
-    ENOMEM,
     MSG_DONTWAIT,
     MSG_NOSIGNAL,
     SHUT_WR,
-    c_assert,
     close,
     errno,
     ntohs,

@@ -1,31 +1,16 @@
-# The system calls that every POSIX platform has, as the engine needs them: no GIL, errno left to the caller.
+# The system calls that every POSIX platform has, as their backends need them: no GIL, errno left to the caller.
 from libc.stdint cimport uint16_t, uint32_t
 
 cdef extern from "<errno.h>" nogil:
     int errno
-    int EAGAIN, EEXIST, EPERM, EBADF, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, ECONNABORTED, ECONNRESET, EIO, EPIPE
-    int ETIMEDOUT
 
 cdef extern from "<sys/types.h>" nogil:
     ctypedef long long off_t
-    ctypedef unsigned int mode_t
 
 cdef extern from "<unistd.h>" nogil:
     int close(int fd)
-    ssize_t pread(int fd, void *target, size_t size, off_t offset)
     ssize_t read(int fd, void *target, size_t size)
     ssize_t write(int fd, const void *source, size_t length)
-
-cdef extern from "<fcntl.h>" nogil:
-    int F_DUPFD_CLOEXEC, F_GETFL, O_ACCMODE, O_WRONLY
-    int fcntl(int fd, int command, ...)
-
-cdef extern from "<sys/stat.h>" nogil:
-    cdef struct file_status "stat":
-        mode_t st_mode
-        off_t st_size
-    int fstat(int fd, file_status *status)
-    bint S_ISREG(mode_t mode)
 
 cdef extern from "<sys/socket.h>" nogil:
     ctypedef unsigned int socklen_t
@@ -55,21 +40,3 @@ cdef extern from "<netinet/in.h>" nogil:
         uint32_t sin6_flowinfo
         in6_addr sin6_addr
         uint32_t sin6_scope_id
-
-cdef extern from "<time.h>" nogil:
-    ctypedef long time_t
-    cdef struct timespec:
-        time_t tv_sec
-        long tv_nsec
-    int CLOCK_MONOTONIC
-    int CLOCK_REALTIME_COARSE
-    int clock_gettime(int clock, timespec *target)
-
-cdef extern from "<assert.h>" nogil:
-    void c_assert "assert"(bint)
-
-# A client's address without the padding of sockaddr_storage: family 0 on a unix socket, port in host order.
-ctypedef struct PeerAddress:
-    uint16_t family
-    uint16_t port
-    unsigned char host[16]
