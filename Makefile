@@ -18,6 +18,10 @@ VENV := .venv$(if $(filter-out file,$(origin PYTHON)),-$(firstword $(FOUND)))
 BIN := $(VENV)/bin
 BUILD := build/$(ABI)
 SANITIZED := build/sanitize-$(ABI)
+WINDOWS := build/windows
+WINDOWS_TESTS := tests/contract tests/engine tests/http1 tests/sse tests/server/test_totals.py \
+	tests/server/test_trial.py tests/testing/test_responses.py tests/test_buffers.py tests/test_files.py \
+	tests/test_layers.py tests/test_limits.py
 BROWSER := build/browser-$(ABI)
 CHROMIUM ?= $(firstword $(shell command -v chromium chromium-browser google-chrome))
 TOOLS := $(VENV)/.tools-$(ABI)
@@ -28,16 +32,21 @@ SETUP := $(BIN)/python -W ignore setup.py -q
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help serve test browser lint format sanitize sanitized fuzz bench wheel clean
+.PHONY: help serve test test-windows browser lint format sanitize sanitized fuzz bench wheel clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 serve: $(INSTALLED) ## build, and serve APP (examples/tiny/app.py) on http://127.0.0.1:3000; ARGS="--port 8080"
 	@$(BIN)/vanilla $(APP) $(ARGS)
 
 test: $(INSTALLED) ## build, and run the whole suite; ARGS="-k pipelining"
 	$(BIN)/pytest $(ARGS)
+
+# Cross-compiled by zig, for a CPython of Windows that is run by Wine: tests/windows/wine.py fetches and says all.
+# Capturing descriptors would cost 5 ms a test there.
+test-windows: $(WINDOWS)/.built ## build for Windows, and run the tests that need no engine under Wine; ARGS="tests/http1"
+	$(BIN)/python tests/windows/wine.py -m pytest --capture=sys $(or $(ARGS),$(WINDOWS_TESTS))
 
 # Playwright comes into an environment of its own; the browser is the system's.
 browser: $(INSTALLED) ## look at the pages of the examples in CHROMIUM, found by itself; ARGS="-k seek"
@@ -114,4 +123,19 @@ $(INSTALLED): $(TOOLS) $(BUILD)/.begun $(SOURCES) README.md
 	@rm -rf $(BUILD)/wheel
 	$(SETUP) bdist_wheel --dist-dir $(BUILD)/wheel
 	@$(BIN)/pip install -q --no-index --no-deps --force-reinstall $(BUILD)/wheel/*.whl
+	@touch $@
+
+$(WINDOWS)/.begun: setup.py
+	@rm -rf $(WINDOWS)/cython $(WINDOWS)/lib $(WINDOWS)/temp
+	@mkdir -p $(WINDOWS)
+	@touch $@
+
+$(WINDOWS)/.prepared: tests/windows/wine.py $(TOOLS)
+	@rm -rf $(WINDOWS)/site
+	$(BIN)/pip install -q --group compiler
+	$(BIN)/python tests/windows/wine.py
+	@touch $@
+
+$(WINDOWS)/.built: $(WINDOWS)/.begun $(WINDOWS)/.prepared $(SOURCES)
+	VANILLA_TARGET=win32 $(SETUP) build
 	@touch $@

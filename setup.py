@@ -18,8 +18,25 @@ from setuptools.command.build_py import build_py
 
 SOURCES = pathlib.Path("src")
 SANITIZE = os.environ.get("VANILLA_SANITIZE") == "1"  # `make sanitize`: ASan, UBSan, C assertions, no optimisation
+TARGET = os.environ.get("VANILLA_TARGET", sys.platform)  # the platform to build for, as sys.platform calls it
+IS_CROSS = sys.platform != TARGET  # `make test-windows`: by zig, for the CPython of win32 that tests/windows prepares
+CROSS_PYTHON = pathlib.Path("build", "windows", "python")
+CROSS_SUFFIX = ".cp313-win_amd64.pyd"
 # Each interpreter builds into its own directory, so that going from one to another compiles nothing twice.
 BUILD = pathlib.Path("build", ("sanitize-" if SANITIZE else "") + str(sysconfig.get_config_var("SOABI")))
+if IS_CROSS:
+    BUILD = CROSS_PYTHON.parent
+
+# Modules that some platforms alone can compile: how sys.platform begins there.
+BACKENDS = {
+    "vanilla.backends.epoll": ("linux",),
+    "vanilla.backends.io_uring": ("linux",),
+    "vanilla.backends.offered": ("linux",),
+    "vanilla.backends.poll": ("linux", "darwin", "freebsd"),
+    "vanilla.backends.readiness": ("linux", "darwin", "freebsd"),
+    "vanilla.backends.ring": ("linux",),
+    "vanilla.backends.sockets": ("linux", "darwin", "freebsd"),
+}
 
 Options.warning_errors = True
 
@@ -33,17 +50,19 @@ FLAGS += ["-Wno-unused-but-set-variable"]  # what only an assertion reads
 
 
 def extensions() -> list[Extension]:
-    """One extension for each `.py` with a `.pxd` beside it."""
+    """One extension for each `.py` with a `.pxd` beside it, but for the backends of other platforms."""
     paths = sorted(path.with_suffix(".py") for path in SOURCES.rglob("*.pxd"))
+    names = {".".join(path.relative_to(SOURCES).with_suffix("").parts): path for path in paths if path.exists()}
     return [
         Extension(
-            ".".join(path.relative_to(SOURCES).with_suffix("").parts),
+            name,
             [path.as_posix()],
+            libraries=["ws2_32"] if TARGET == "win32" else [],
             extra_compile_args=FLAGS,
             extra_link_args=LINK_FLAGS,
         )
-        for path in paths
-        if path.exists()
+        for name, path in names.items()
+        if TARGET.startswith(BACKENDS.get(name, ("",)))
     ]
 
 
@@ -61,7 +80,11 @@ def find_compiler() -> str | None:
 
 def check_tools() -> None:
     """Say in one line what is missing, before a compiler says it in a hundred."""
-    if not sys.platform.startswith("linux"):
+    if IS_CROSS:
+        if TARGET != "win32" or not pathlib.Path(CROSS_PYTHON, "include", "Python.h").exists():
+            raise SystemExit(f"vanilla-http: nothing to build for {TARGET} with; run: make test-windows")
+        return
+    if not any(sys.platform.startswith(platforms) for platforms in BACKENDS.values()):
         raise SystemExit(f"vanilla-http: no backend for {sys.platform} yet; it runs on Linux")
     if find_compiler() is None:
         raise SystemExit("vanilla-http: no C compiler; install gcc or clang, or the Python package ziglang")
@@ -101,6 +124,20 @@ class BuildExtensions(build_ext):
             extension.depends = by_name[extension.name].depends
         super().run()
 
+    def build_extensions(self) -> None:
+        if IS_CROSS:
+            zig = [sys.executable, "-m", "ziglang", "cc", "-target", "x86_64-windows-gnu"]
+            self.compiler.set_executables(compiler_so=zig, linker_so=[*zig, "-shared", "-s"])
+            self.compiler.set_include_dirs([str(CROSS_PYTHON / "include")])
+            self.compiler.set_library_dirs([str(CROSS_PYTHON / "libs")])
+        super().build_extensions()
+
+    def get_libraries(self, ext: Extension) -> list[str]:
+        return [*ext.libraries, "python313"] if IS_CROSS else super().get_libraries(ext)
+
+    def get_ext_filename(self, fullname: str) -> str:
+        return fullname.replace(".", "/") + CROSS_SUFFIX if IS_CROSS else super().get_ext_filename(fullname)
+
 
 class BuildModules(build_py):
     """Copy the Python files; drop what an earlier build left of modules that are gone."""
@@ -108,7 +145,7 @@ class BuildModules(build_py):
     def run(self) -> None:
         for built in pathlib.Path(self.build_lib, "vanilla").rglob("*.*"):
             source = SOURCES / built.relative_to(self.build_lib)
-            if built.suffix == ".so":
+            if built.suffix in (".so", ".pyd"):
                 source = source.with_name(source.name.partition(".")[0] + ".pxd")
             if not source.exists():
                 built.unlink()

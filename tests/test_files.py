@@ -1,7 +1,9 @@
 """Files that answers share: who keeps them open, and what is refused."""
 
+import contextlib
 import os
 import pathlib
+import sys
 import threading
 
 import pytest
@@ -10,6 +12,7 @@ from vanilla import OpenFile, Response
 
 HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
 CONTENT = bytes(range(250)) * 400
+DESCRIPTORS_MAX = 512  # looked at, of this process: far fewer are open
 
 
 @pytest.fixture
@@ -22,8 +25,11 @@ def path(tmp_path: pathlib.Path) -> pathlib.Path:
 
 def count_held(path: pathlib.Path) -> int:
     """Descriptors of this process that refer to the file."""
-    links = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
-    return sum(os.readlink(link) == str(path) for link in links if os.path.islink(link))
+    count = 0
+    for fd in range(DESCRIPTORS_MAX):
+        with contextlib.suppress(OSError):
+            count += os.path.samestat(os.fstat(fd), path.stat())
+    return count
 
 
 def answer(file: OpenFile) -> Response:
@@ -110,7 +116,7 @@ def test_what_cannot_be_sent_is_refused_at_once(path: pathlib.Path, flags: int |
 def test_what_is_not_there_or_no_file_is_refused(tmp_path: pathlib.Path) -> None:
     with pytest.raises(FileNotFoundError):
         OpenFile(tmp_path / "none")
-    with pytest.raises(ValueError, match="only regular files"):
+    with pytest.raises(PermissionError if sys.platform == "win32" else ValueError):  # there no folder can be opened
         OpenFile(tmp_path)
 
 

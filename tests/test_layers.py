@@ -13,12 +13,8 @@ LAYERS = (
     ("vanilla.errors", "vanilla.version", "vanilla.steps", "vanilla.counters", "vanilla.atomics"),
     ("vanilla.recording", "vanilla.handles", "vanilla.awaitables", "vanilla.pieces", "vanilla.streaming"),
     ("vanilla.limits",),
-    (
-        "vanilla.net.posix",
-        "vanilla.net.linux",
-        "vanilla.net.platform",
-        "vanilla.net.uring",
-    ),  # the platform's headers: declarations, no code
+    # the platforms' headers: declarations, no code
+    ("vanilla.net.platform", "vanilla.net.posix", "vanilla.net.linux", "vanilla.net.uring"),
     ("vanilla.files",),
     ("vanilla.buffers",),
     ("vanilla.http1",),

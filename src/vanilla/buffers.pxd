@@ -3,7 +3,7 @@ from libc.string cimport memcpy
 
 from vanilla.atomics cimport ACQUIRE, ACQUIRE_RELEASE, atomic_add, atomic_load
 from vanilla.files cimport HeldFile, release_file
-from vanilla.net.posix cimport c_assert
+from vanilla.net.platform cimport c_assert
 
 # A block of received bytes. Its owner and every object that looks into it hold a claim; the last release frees it.
 ctypedef struct Slab:

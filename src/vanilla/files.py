@@ -11,18 +11,13 @@ import os
 import cython
 from cython.cimports.libc.stdlib import free, malloc
 from cython.cimports.vanilla.atomics import ACQUIRE_RELEASE, atomic_add
-from cython.cimports.vanilla.net.posix import (
+from cython.cimports.vanilla.net.platform import (
     ENOMEM,
-    F_DUPFD_CLOEXEC,
-    F_GETFL,
-    O_ACCMODE,
-    O_WRONLY,
-    S_ISREG,
-    close,
-    errno,
-    fcntl,
-    file_status,
-    fstat,
+    FILE_NOT_READABLE,
+    FILE_NOT_REGULAR,
+    check_file,
+    close_file,
+    duplicate_file,
 )
 
 CLOSED = "this OpenFile was closed; open the file again"
@@ -38,9 +33,9 @@ def hold_duplicate(fd: cython.int, error: cython.p_int) -> cython.pointer[HeldFi
         error[0] = ENOMEM
         return cython.NULL
     held.claims = 1
-    held.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0)
+    held.fd = duplicate_file(fd)
     if held.fd < 0:
-        error[0] = errno
+        error[0] = -held.fd
         free(held)
         return cython.NULL
     return held
@@ -60,7 +55,7 @@ def claim_file(held: cython.pointer[HeldFile]) -> cython.void:
 def release_file(held: cython.pointer[HeldFile]) -> cython.void:
     """Give up one claim; the last one closes the descriptor."""
     if atomic_add(cython.address(held.claims), -1, ACQUIRE_RELEASE) == 0:
-        close(held.fd)
+        close_file(held.fd)
         free(held)
 
 
@@ -68,14 +63,15 @@ def release_file(held: cython.pointer[HeldFile]) -> cython.void:
 @cython.exceptval(-1, check=False)
 def measure_file(fd: cython.int, file: object) -> cython.longlong:
     """The size of a regular file that is open for reading; `file` is how the user calls it."""
-    status: file_status
-    if fstat(fd, cython.address(status)) < 0:
-        raise OSError(errno, f"send_file: fd {fd}: {os.strerror(errno)}")
-    if not S_ISREG(status.st_mode):
+    size: cython.longlong = 0
+    result: cython.int = check_file(fd, cython.address(size))
+    if result < 0:
+        raise OSError(-result, f"send_file: fd {fd}: {os.strerror(-result)}")
+    if result == FILE_NOT_REGULAR:
         raise ValueError(f"file {file!r}: only regular files can be sent; read others, and write() what they give")
-    if (fcntl(fd, F_GETFL) & O_ACCMODE) == O_WRONLY:
+    if result == FILE_NOT_READABLE:
         raise ValueError(f"file {file!r}: open for writing only; open it for reading")
-    return status.st_size
+    return size
 
 
 @cython.final

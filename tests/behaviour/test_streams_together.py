@@ -236,8 +236,7 @@ def test_a_generator_may_abort_the_answer_that_it_is_pulled_for(streams, caplog)
     with streams(handle) as site:
         answer = read_to_end(site.connect(get("/")))
         assert not answer.endswith(b"0\r\n\r\n")
-        until(lambda: site.server.counters().open == 0)
-        assert (site.server.counters().parked, site.server.counters().in_flight) == (0, 0)
+        until(lambda: (now := site.server.counters()).open == now.parked == now.in_flight == 0)
 
 
 @pytest.mark.parametrize("pieces", [1, 500], ids=["pulled_at_once", "pulled_in_many_ticks"])

@@ -104,7 +104,7 @@ def test_a_descriptor_that_cannot_be_watched_any_more_is_registered_no_more(sele
     os.close(writer)
     selector.register(reader, selectors.EVENT_READ)
     os.close(reader)
-    with pytest.raises(OSError, match="Bad file descriptor"):
+    with pytest.raises(OSError, match=r"descriptor|handle"):  # fstat's words on POSIX and on Windows
         selector.modify(reader, selectors.EVENT_READ | selectors.EVENT_WRITE)
     assert reader not in selector.get_map()
     with pytest.raises(KeyError):

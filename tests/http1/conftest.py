@@ -17,6 +17,7 @@ import vanilla.http1
 
 ROOM = Path(vanilla.http1.__file__).parent
 PROT_NONE = 0
+PAGE_NOACCESS, PAGE_READWRITE = 1, 4
 
 
 def load_uncompiled(name: str) -> ModuleType:
@@ -50,19 +51,29 @@ def body(is_compiled: bool, head: ModuleType) -> ModuleType:
         return load_uncompiled("body")
 
 
+def protect(page: int, *, is_guard: bool) -> None:
+    """Have the page at this address fault when it is touched, or be as it was."""
+    if sys.platform == "win32":
+        previous = ctypes.c_ulong()
+        access = PAGE_NOACCESS if is_guard else PAGE_READWRITE
+        change = ctypes.windll.kernel32.VirtualProtect
+        assert change(ctypes.c_void_p(page), ctypes.c_size_t(mmap.PAGESIZE), access, ctypes.byref(previous))
+    else:
+        access = PROT_NONE if is_guard else mmap.PROT_READ | mmap.PROT_WRITE
+        assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(page), ctypes.c_size_t(mmap.PAGESIZE), access) == 0
+
+
 @pytest.fixture
 def before_guard_page() -> Iterator[Callable[[bytes], int]]:
     """Copies bytes so that the last one stands right before a page that faults when touched; gives their address."""
     block = mmap.mmap(-1, 64 * mmap.PAGESIZE)
     start = ctypes.addressof(ctypes.c_char.from_buffer(block))
     guard = start + 63 * mmap.PAGESIZE
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.mprotect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-    assert libc.mprotect(guard, mmap.PAGESIZE, PROT_NONE) == 0
+    protect(guard, is_guard=True)
 
     def place(data: bytes) -> int:
         ctypes.memmove(guard - len(data), data, len(data))
         return guard - len(data)
 
     yield place
-    libc.mprotect(guard, mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_WRITE)
+    protect(guard, is_guard=False)

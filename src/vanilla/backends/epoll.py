@@ -48,10 +48,12 @@ from cython.cimports.vanilla.net.linux import (
     epoll_wait,
     eventfd,
 )
-from cython.cimports.vanilla.net.posix import (
+from cython.cimports.vanilla.net.platform import (
     EEXIST,
     EINTR,
     c_assert,
+)
+from cython.cimports.vanilla.net.posix import (
     close,
     errno,
     read,

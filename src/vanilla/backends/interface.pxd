@@ -1,5 +1,5 @@
 from vanilla.buffers cimport Slab, SlabPool
-from vanilla.net.posix cimport PeerAddress
+from vanilla.net.platform cimport PeerAddress
 
 # What a backend knows of one connection; the engine's own record begins with it, and it never moves while it is open.
 ctypedef struct Channel:

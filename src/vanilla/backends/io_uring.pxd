@@ -3,7 +3,7 @@ from vanilla.backends.offered cimport OfferedBuffers
 from vanilla.backends.ring cimport Ring
 from vanilla.backends.sockets cimport Sockets
 from vanilla.buffers cimport Slab
-from vanilla.net.posix cimport PeerAddress
+from vanilla.net.platform cimport PeerAddress
 from vanilla.net.uring cimport Outcome, Submission
 
 cdef Py_ssize_t QUEUED_BYTES_MAX
@@ -26,6 +26,9 @@ cdef enum:
 
 cdef inline unsigned long long name_operation(int kind, Channel *channel) noexcept nogil:
     return (<unsigned long long>channel.generation << 32) | (<unsigned long long>channel.index << KIND_BITS) | kind
+
+cdef inline unsigned long long name_accept(int number) noexcept nogil:
+    return (<unsigned long long>number << KIND_BITS) | OF_ACCEPT
 
 cdef inline unsigned long long name_watched(unsigned int slot, unsigned int generation) noexcept nogil:
     return (<unsigned long long>generation << 32) | (<unsigned long long>slot << KIND_BITS) | OF_WATCH

@@ -52,22 +52,24 @@ from cython.cimports.vanilla.net.linux import (
     epoll_wait,
     eventfd,
 )
-from cython.cimports.vanilla.net.platform import MSG_NOSIGNAL
-from cython.cimports.vanilla.net.posix import (
+from cython.cimports.vanilla.net.platform import (
     EAGAIN,
-    ECANCELED,
     ECONNRESET,
     EINTR,
-    EINVAL,
     ENOBUFS,
+    c_assert,
+)
+from cython.cimports.vanilla.net.posix import (
+    ECANCELED,
+    EINVAL,
     MSG_DONTWAIT,
+    MSG_NOSIGNAL,
     MSG_WAITALL,
     POLLERR,
     POLLHUP,
     POLLIN,
     POLLOUT,
     POLLRDHUP,
-    c_assert,
     close,
     errno,
     getpeername,
@@ -234,7 +236,7 @@ class IoUring(Sockets):
         self.has_listener_armed[number] = False
         if self.is_accepting[number] and not self.is_unaccepting[number]:
             self.is_unaccepting[number] = True
-            self.cancel(OF_ACCEPT | (number << KIND_BITS))
+            self.cancel(name_accept(number))
 
     @cython.cfunc
     @cython.nogil
@@ -253,7 +255,7 @@ class IoUring(Sockets):
         if self.is_accepting[number] or not self.has_listener_armed[number]:
             return
         self.is_accepting[number] = True
-        entry = self.ring.submission(OP_ACCEPT, self.listener_fds[number], OF_ACCEPT | (number << KIND_BITS))
+        entry = self.ring.submission(OP_ACCEPT, self.listener_fds[number], name_accept(number))
         entry.operation_flags = SOCK_NONBLOCK | SOCK_CLOEXEC
         if self.accepts_many:
             entry.priority = ACCEPT_MULTISHOT
@@ -268,7 +270,7 @@ class IoUring(Sockets):
         self.ring.reap_all()
         for index in range(self.ring.reaped_count):
             outcome = cython.address(self.ring.reaped[index])
-            if outcome.user_data == OF_ACCEPT | (number << KIND_BITS):
+            if outcome.user_data == name_accept(number):
                 self.take_accepted(cython.address(outcome[0]), True)
                 outcome.user_data = OF_NOTHING
         for index in range(self.waiting_count):

@@ -17,7 +17,12 @@ import cython
 from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.vanilla.atomics import RELEASE, atomic_store_short
 from cython.cimports.vanilla.buffers import is_claimed_by_others, new_slab, release
-from cython.cimports.vanilla.net.posix import c_assert, errno
+from cython.cimports.vanilla.net.platform import (
+    c_assert,
+)
+from cython.cimports.vanilla.net.posix import (
+    errno,
+)
 from cython.cimports.vanilla.net.uring import (
     BUFFERS_INCREMENTAL,
     MAP_ANONYMOUS,

@@ -25,18 +25,20 @@ from cython.cimports.vanilla.backends.interface import (
 )
 from cython.cimports.vanilla.backends.sockets import NAMES_FROM, WATCHES_FROM, check_watchable, name_of, name_of_watch
 from cython.cimports.vanilla.buffers import SlabPool
-from cython.cimports.vanilla.net.platform import open_wake_pipe
-from cython.cimports.vanilla.net.posix import (
+from cython.cimports.vanilla.net.platform import (
     EINTR,
+    c_assert,
+)
+from cython.cimports.vanilla.net.posix import (
     POLLERR,
     POLLHUP,
     POLLIN,
     POLLNVAL,
     POLLOUT,
     POLLRDHUP,
-    c_assert,
     close,
     errno,
+    open_wake_pipe,
     poll,
     read,
     write,

@@ -1,6 +1,6 @@
 from vanilla.backends.interface cimport Channel, Completion
 from vanilla.backends.sockets cimport Sockets
-from vanilla.net.posix cimport PeerAddress
+from vanilla.net.platform cimport PeerAddress
 
 cdef class Readiness(Sockets):
     cdef Channel **again

@@ -19,13 +19,15 @@ from cython.cimports.vanilla.backends.interface import (
     RECEIVED,
     WRITABLE,
 )
-from cython.cimports.vanilla.net.platform import MSG_NOSIGNAL
-from cython.cimports.vanilla.net.posix import (
+from cython.cimports.vanilla.net.platform import (
     EAGAIN,
     ECONNRESET,
     EINTR,
     ENOMEM,
+)
+from cython.cimports.vanilla.net.posix import (
     MSG_DONTWAIT,
+    MSG_NOSIGNAL,
     close,
     errno,
     recv,

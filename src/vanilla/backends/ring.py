@@ -19,7 +19,18 @@ import cython
 from cython.cimports.libc.stdlib import abort, free, realloc
 from cython.cimports.libc.string import memset
 from cython.cimports.vanilla.atomics import ACQUIRE, RELEASE, atomic_load_unsigned, atomic_store_unsigned
-from cython.cimports.vanilla.net.posix import EAGAIN, EBUSY, EINTR, EINVAL, ENOSYS, ETIME, close, errno
+from cython.cimports.vanilla.net.platform import (
+    EAGAIN,
+    EINTR,
+)
+from cython.cimports.vanilla.net.posix import (
+    EBUSY,
+    EINVAL,
+    ENOSYS,
+    ETIME,
+    close,
+    errno,
+)
 from cython.cimports.vanilla.net.uring import (
     ENTER_EXT_ARG,
     ENTER_GETEVENTS,

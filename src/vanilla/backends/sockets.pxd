@@ -1,5 +1,6 @@
 from vanilla.backends.interface cimport Backend, Channel
-from vanilla.net.posix cimport PeerAddress, sockaddr_in6
+from vanilla.net.platform cimport PeerAddress
+from vanilla.net.posix cimport sockaddr_in6
 
 cdef enum:
     NAMES_FROM = 128  # channels are named from here on, listeners and the wake-up below

@@ -2,7 +2,7 @@ from libc.stdint cimport uint8_t
 
 from vanilla.buffers cimport Slab
 from vanilla.http1.head cimport COLON, QUESTION, Head, find_field, find_line_end, find_path, skip_space, trim_space
-from vanilla.net.posix cimport PeerAddress
+from vanilla.net.platform cimport PeerAddress
 
 # Where one framed request lies in its slab: what the codec found, in the form that the engine queues.
 ctypedef struct Framed:

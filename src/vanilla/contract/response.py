@@ -19,7 +19,7 @@ from cython.cimports.vanilla.http1.reply import (
     find_final_head,
     find_head_end,
 )
-from cython.cimports.vanilla.net.posix import EBADF, EIO, ENOMEM, errno, pread
+from cython.cimports.vanilla.net.platform import EBADF, EIO, ENOMEM, read_file
 
 from vanilla.awaitables import READY
 from vanilla.recording import RecordedPark, RecordedTakeover
@@ -193,9 +193,9 @@ class Response:
         """Append a range as bytes, for which there is room; 0, or the errno."""
         result: cython.Py_ssize_t
         with cython.nogil:
-            result = pread(fd, self.buffer.bytes + self.buffer.length, count, offset)
+            result = read_file(fd, self.buffer.bytes + self.buffer.length, count, offset)
         if result < count:
-            return errno if result < 0 else EIO
+            return -result if result < 0 else EIO
         self.buffer.length += count
         return 0
 
@@ -601,10 +601,16 @@ def _to_bytes(data: object) -> bytes:
 @cython.cfunc
 def _read_part(part: cython.pointer[FilePart]) -> bytes:
     """The bytes of a file that stand for themselves in an answer."""
-    data: bytes = os.pread(part.file.fd, part.count, part.offset)
-    while len(data) < part.count:
-        more: bytes = os.pread(part.file.fd, part.count - len(data), part.offset + len(data))
-        if not more:
-            raise OSError(f"the file became {part.count - len(data)} bytes shorter since send_file()")
-        data += more
+    data: bytes = PyBytes_FromStringAndSize(cython.NULL, part.count)
+    target: cython.p_char = PyBytes_AS_STRING(data)
+    at: cython.Py_ssize_t = 0
+    result: cython.Py_ssize_t
+    while at < part.count:
+        with cython.nogil:
+            result = read_file(part.file.fd, target + at, part.count - at, part.offset + at)
+        if result < 0:
+            raise OSError(-result, os.strerror(-result))
+        if result == 0:
+            raise OSError(f"the file became {part.count - at} bytes shorter since send_file()")
+        at += result
     return data

@@ -3,7 +3,7 @@ from libc.stdint cimport uint8_t
 from vanilla.engine.connections cimport Connection
 from vanilla.engine.neighbours cimport Handed
 from vanilla.engine.state cimport Bounds, State
-from vanilla.net.posix cimport PeerAddress
+from vanilla.net.platform cimport PeerAddress
 
 cdef long long STARVED_RETRY_MS, STARVED_LOG_MS, LOOK_AROUND_MS, NEVER_MS
 cdef int REFUSALS_MAX, UNEVEN_TIMES, UNEVEN_SPARE, LOOK_SEATS_MAX, LOOK_ACCEPTS_MAX

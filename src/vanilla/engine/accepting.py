@@ -15,8 +15,7 @@ from cython.cimports.vanilla.engine.connections import FIRST_BYTE
 from cython.cimports.vanilla.engine.neighbours import close_handed
 from cython.cimports.vanilla.engine.state import read_clock_ns
 from cython.cimports.vanilla.http1.reply import append_refusal
-from cython.cimports.vanilla.net.platform import MSG_NOSIGNAL
-from cython.cimports.vanilla.net.posix import (
+from cython.cimports.vanilla.net.platform import (
     ECONNABORTED,
     EINTR,
     EMFILE,
@@ -24,7 +23,8 @@ from cython.cimports.vanilla.net.posix import (
     ENOBUFS,
     ENOMEM,
     MSG_DONTWAIT,
-    close,
+    MSG_NOSIGNAL,
+    close_socket,
     recv,
     send,
 )
@@ -282,7 +282,7 @@ def keep(state: State, number: cython.int, fd: cython.int, peer: cython.pointer[
     connection: cython.pointer[Connection] = state.table.take()
     bounds: cython.pointer[Bounds] = cython.address(state.bounds[number])
     if connection is cython.NULL:
-        close(fd)
+        close_socket(fd)
         state.allowances[number] += 1
         return
     connection.channel.fd = fd
@@ -378,7 +378,7 @@ def refuse_waiting(state: State, number: cython.int) -> cython.void:
                 MSG_DONTWAIT,
             )
         send(fd, state.buffer.bytes + start, state.buffer.length - start, MSG_NOSIGNAL | MSG_DONTWAIT)
-        close(fd)
+        close_socket(fd)
         state.reached(LIMIT_ACCEPT)
         state.counts.responses[5] += 1
     state.buffer.truncate(start)

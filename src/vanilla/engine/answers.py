@@ -20,7 +20,7 @@ from cython.cimports.vanilla.engine.connections import (
 from cython.cimports.vanilla.engine.contents import receive_content
 from cython.cimports.vanilla.engine.state import read_clock_ns
 from cython.cimports.vanilla.http1.reply import append_interim_continue, append_refusal
-from cython.cimports.vanilla.net.posix import EAGAIN, ENOMEM
+from cython.cimports.vanilla.net.platform import EAGAIN, ENOMEM
 
 AHEAD_BYTES_MAX = 256 * 1024  # of a file whose head waits for it: before more it saves no time worth having
 FILE_SHARE_BYTES = 512 * 1024  # of files that one connection is sent in a tick: others wait for no more than that

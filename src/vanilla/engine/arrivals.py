@@ -48,7 +48,7 @@ from cython.cimports.vanilla.engine.contents import DROP_BYTES_MAX, consume, ope
 from cython.cimports.vanilla.engine.state import NOTICE_CONTENT, NOTICE_ENDED, NOTICE_RECEIVED, connection_of
 from cython.cimports.vanilla.http1.body import begin_chunked, decode_chunked
 from cython.cimports.vanilla.http1.head import CR, LF, parse_head
-from cython.cimports.vanilla.net.posix import ETIMEDOUT, c_assert
+from cython.cimports.vanilla.net.platform import ETIMEDOUT, c_assert
 
 HELD_HEAD_BYTES = 1024  # first room for a head that arrives in pieces; it doubles as needed
 HELD_CONTENT_BYTES = 64 * 1024  # first room for content: a client that only declares much gets no more

@@ -6,7 +6,7 @@ from vanilla.buffers cimport FilePart, ResponseBuffer, Slab, release
 from vanilla.contract.request cimport Framed
 from vanilla.engine.timers cimport TimerNode
 from vanilla.files cimport HeldFile, release_file
-from vanilla.net.posix cimport PeerAddress
+from vanilla.net.platform cimport PeerAddress
 
 # Requests of one burst that wait until their connection's earlier answers are taken. All look into one slab.
 ctypedef struct Waiting:

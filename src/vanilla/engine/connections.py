@@ -9,7 +9,7 @@ from __future__ import annotations
 import cython
 from cython.cimports.libc.string import memcpy, memmove, memset
 from cython.cimports.vanilla.buffers import claim
-from cython.cimports.vanilla.net.posix import c_assert
+from cython.cimports.vanilla.net.platform import c_assert
 
 CHUNK_CONNECTIONS = 256  # records allocated at a time, about 80 KiB
 

@@ -3,7 +3,7 @@ from vanilla.atomics cimport ACQUIRE, ACQUIRE_RELEASE, RELAXED, atomic_add, atom
 
 from vanilla.backends.interface cimport Backend
 from vanilla.contract.worker cimport Counts, Worker
-from vanilla.net.posix cimport PeerAddress
+from vanilla.net.platform cimport PeerAddress
 
 # A connection that one worker accepted and another is to serve. Whoever takes it off a list owns it.
 ctypedef struct Handed:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import cython
 from cython.cimports.libc.stdlib import calloc, free, malloc
-from cython.cimports.vanilla.net.posix import close
+from cython.cimports.vanilla.net.platform import close_socket
 
 HELD_UP_NS = 100_000_000  # in one handler: longer than any that should run on a worker, shorter than a person notices
 
@@ -221,6 +221,6 @@ def close_handed(handed: cython.pointer[Handed]) -> cython.void:
     following: cython.pointer[Handed]
     while handed is not cython.NULL:
         following = handed.next
-        close(handed.fd)
+        close_socket(handed.fd)
         free(handed)
         handed = following

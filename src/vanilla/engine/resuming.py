@@ -20,7 +20,7 @@ from cython.cimports.vanilla.engine.judging import begin, fail, is_whole, judge,
 from cython.cimports.vanilla.engine.state import NOTICE_CONTENT, Notice, read_clock_ns
 from cython.cimports.vanilla.engine.timings import note_timing
 from cython.cimports.vanilla.engine.watches import Watch
-from cython.cimports.vanilla.net.posix import ECONNRESET
+from cython.cimports.vanilla.net.platform import ECONNRESET
 
 from vanilla.engine.reading import content_lost
 from vanilla.engine.watches import EVENTS

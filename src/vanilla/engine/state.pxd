@@ -11,7 +11,7 @@ from vanilla.files cimport HeldFile, release_file
 from vanilla.http1.body cimport Chunked
 from vanilla.http1.head cimport Head
 from vanilla.http1.reply cimport DateLine
-from vanilla.net.posix cimport PeerAddress
+from vanilla.net.platform cimport PeerAddress
 
 # The limits of one listener in the engine's units, and how full it is. A time of 0 is off.
 ctypedef struct Bounds:

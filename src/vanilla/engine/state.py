@@ -23,15 +23,7 @@ from cython.cimports.vanilla.engine.connections import (
     count_unsent,
     prepend_unsent,
 )
-from cython.cimports.vanilla.net.posix import (
-    CLOCK_MONOTONIC,
-    ECONNRESET,
-    ENOMEM,
-    EPIPE,
-    c_assert,
-    clock_gettime,
-    timespec,
-)
+from cython.cimports.vanilla.net.platform import ECONNRESET, ENOMEM, EPIPE, c_assert, read_monotonic_ns
 
 DRAIN_LINGER_MS = 500  # for a client to read its last answer and close, once the server shuts down
 
@@ -40,10 +32,8 @@ DRAIN_LINGER_MS = 500  # for a client to read its last answer and close, once th
 @cython.nogil
 @cython.exceptval(check=False)
 def read_clock_ns() -> cython.longlong:
-    """CLOCK_MONOTONIC in nanoseconds, the clock of time.monotonic_ns()."""
-    now: timespec
-    clock_gettime(CLOCK_MONOTONIC, cython.address(now))
-    return cython.cast(cython.longlong, now.tv_sec) * 1_000_000_000 + now.tv_nsec
+    """The monotonic clock, which never goes back, in nanoseconds."""
+    return read_monotonic_ns()
 
 
 @cython.cfunc

@@ -21,7 +21,7 @@ from cython.cimports.vanilla.engine.state import (
     NOTICE_TAKEN,
     read_clock_ns,
 )
-from cython.cimports.vanilla.net.posix import ECONNRESET
+from cython.cimports.vanilla.net.platform import ECONNRESET
 
 
 @cython.final

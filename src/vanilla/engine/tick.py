@@ -44,7 +44,7 @@ from cython.cimports.vanilla.engine.connections import FIRST_BYTE, IDLE, Waiting
 from cython.cimports.vanilla.engine.contents import keep_pieces_warm
 from cython.cimports.vanilla.engine.state import connection_of, read_clock_ns
 from cython.cimports.vanilla.engine.timings import deliver_timings
-from cython.cimports.vanilla.net.posix import ECONNABORTED, MSG_DONTWAIT, MSG_PEEK, recv
+from cython.cimports.vanilla.net.platform import ECONNABORTED, MSG_DONTWAIT, MSG_PEEK, recv
 
 from vanilla.backends.choose import new_backend
 from vanilla.engine.calls import log

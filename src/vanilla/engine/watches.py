@@ -10,7 +10,7 @@ import os
 import cython
 from cython.cimports.libc.stdlib import abort, free, realloc
 from cython.cimports.vanilla.contract.worker import LIMIT_SUSPEND
-from cython.cimports.vanilla.net.posix import EBADF, EPERM
+from cython.cimports.vanilla.net.platform import EBADF, EPERM
 
 from vanilla.engine.calls import check_seconds
 from vanilla.steps import Event, Interest

@@ -2,7 +2,7 @@ from libc.string cimport memcmp, memcpy, memmove
 
 from vanilla.buffers cimport ResponseBuffer
 from vanilla.http1.head cimport CR, DIGIT, LF, SP, _CLASS, equals, find_field, find_line_end, is_field_value, is_token, skip_space, trim_space
-from vanilla.net.posix cimport CLOCK_REALTIME_COARSE, clock_gettime, timespec
+from vanilla.net.platform cimport read_wall_clock_s
 
 cdef const unsigned char *_LINES[600]
 cdef Py_ssize_t _LINE_BYTES[600]
@@ -10,11 +10,11 @@ cdef Py_ssize_t DATE_BYTES
 cdef int KEEP, CLOSE, KEEP_ALIVE
 
 cdef class DateLine:
-    cdef long second
+    cdef long long second
     cdef unsigned char line[40]
 
     cdef bint append(self, ResponseBuffer target) noexcept nogil
-    cdef void write_line(self, long second) noexcept nogil
+    cdef void write_line(self, long long second) noexcept nogil
 
 cdef bint append_status_line(ResponseBuffer target, int status) noexcept nogil
 cdef bint append_decimal(ResponseBuffer target, Py_ssize_t value) noexcept nogil

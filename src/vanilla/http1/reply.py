@@ -66,27 +66,26 @@ class DateLine:
     @cython.exceptval(check=False)
     def append(self, target: ResponseBuffer) -> cython.bint:
         """Append the line; the coarse clock costs no system call. False when there is no memory."""
-        now: timespec
-        clock_gettime(CLOCK_REALTIME_COARSE, cython.address(now))
-        if now.tv_sec != self.second:
-            self.second = now.tv_sec
-            self.write_line(now.tv_sec)
+        now: cython.longlong = read_wall_clock_s()
+        if now != self.second:
+            self.second = now
+            self.write_line(now)
         return target.append(self.line, DATE_BYTES)
 
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
-    def write_line(self, second: cython.long) -> cython.void:
+    def write_line(self, second: cython.longlong) -> cython.void:
         """Render the whole line. The civil date from a day number: in eras of 400 years that begin on 1 March."""
-        day: cython.long = second // 86400
-        clock: cython.long = second - day * 86400
-        shifted: cython.long = day + 719468
-        era: cython.long = shifted // 146097
-        day_of_era: cython.long = shifted - era * 146097
-        year: cython.long = (day_of_era - day_of_era // 1460 + day_of_era // 36524 - day_of_era // 146096) // 365
-        day_of_year: cython.long = day_of_era - (365 * year + year // 4 - year // 100)
-        month: cython.long = (5 * day_of_year + 2) // 153
-        day_of_month: cython.long = day_of_year - (153 * month + 2) // 5 + 1
+        day: cython.longlong = second // 86400
+        clock: cython.longlong = second - day * 86400
+        shifted: cython.longlong = day + 719468
+        era: cython.longlong = shifted // 146097
+        day_of_era: cython.longlong = shifted - era * 146097
+        year: cython.longlong = (day_of_era - day_of_era // 1460 + day_of_era // 36524 - day_of_era // 146096) // 365
+        day_of_year: cython.longlong = day_of_era - (365 * year + year // 4 - year // 100)
+        month: cython.longlong = (5 * day_of_year + 2) // 153
+        day_of_month: cython.longlong = day_of_year - (153 * month + 2) // 5 + 1
         weekdays: cython.p_const_char = b"ThuFriSatSunMonTueWed"
         months: cython.p_const_char = b"MarAprMayJunJulAugSepOctNovDecJanFeb"
         year += era * 400 + (1 if month >= 10 else 0)
@@ -104,7 +103,7 @@ class DateLine:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def write_two_digits(target: cython.p_uchar, value: cython.long) -> cython.void:
+def write_two_digits(target: cython.p_uchar, value: cython.longlong) -> cython.void:
     """`value`, 0 to 99, as two ASCII digits."""
     target[0] = cython.cast(cython.uchar, 48 + value // 10)
     target[1] = cython.cast(cython.uchar, 48 + value % 10)

@@ -10,7 +10,9 @@ import socket
 from vanilla.errors import BindError
 from vanilla.net.tcp import bind_error
 
-_FAMILIES = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
+_FAMILIES = [socket.AF_INET, socket.AF_INET6]
+if hasattr(socket, "AF_UNIX"):  # Python has it on POSIX only
+    _FAMILIES.append(socket.AF_UNIX)
 SYSTEMD_FDS_START = 3  # SD_LISTEN_FDS_START
 _ADVICE = {
     errno.EBADF: "no such descriptor is open in this process; pass a listening socket with that number",

@@ -1,10 +1,9 @@
-# The system calls that every POSIX platform has, as the engine needs them: no GIL, errno left to the caller.
+# The system calls that every POSIX platform has, as their backends need them: no GIL, errno left to the caller.
 from libc.stdint cimport uint16_t, uint32_t
 
 cdef extern from "<errno.h>" nogil:
     int errno
-    int EAGAIN, EEXIST, EPERM, EBADF, EBUSY, EINTR, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, ECONNABORTED, ECONNRESET, EIO, EPIPE
-    int ETIMEDOUT, ENOSYS, ETIME, ECANCELED
+    int EBUSY, ECANCELED, EINVAL, ENOSYS, ETIME
 
 cdef extern from "<sys/types.h>" nogil:
     ctypedef long long off_t
@@ -12,18 +11,12 @@ cdef extern from "<sys/types.h>" nogil:
 
 cdef extern from "<unistd.h>" nogil:
     int close(int fd)
-    ssize_t pread(int fd, void *target, size_t size, off_t offset)
     ssize_t read(int fd, void *target, size_t size)
     ssize_t write(int fd, const void *source, size_t length)
-
-cdef extern from "<fcntl.h>" nogil:
-    int F_DUPFD_CLOEXEC, F_GETFL, O_ACCMODE, O_WRONLY
-    int fcntl(int fd, int command, ...)
 
 cdef extern from "<sys/stat.h>" nogil:
     cdef struct file_status "stat":
         mode_t st_mode
-        off_t st_size
     int fstat(int fd, file_status *status)
     bint S_ISREG(mode_t mode)
     bint S_ISDIR(mode_t mode)
@@ -34,7 +27,7 @@ cdef extern from "<sys/socket.h>" nogil:
     cdef struct sockaddr:
         sa_family_t sa_family
     int AF_INET, AF_INET6
-    int MSG_DONTWAIT, MSG_PEEK, MSG_WAITALL
+    int MSG_DONTWAIT, MSG_WAITALL
     int SHUT_WR
     ssize_t recv(int fd, void *target, size_t size, int flags)
     ssize_t send(int fd, const void *source, size_t length, int flags)
@@ -72,20 +65,96 @@ cdef extern from *:
     int POLLIN, POLLOUT, POLLERR, POLLHUP, POLLNVAL, POLLRDHUP
     int poll(pollfd *entries, unsigned long count, int timeout_ms) nogil
 
-cdef extern from "<time.h>" nogil:
-    ctypedef long time_t
-    cdef struct timespec:
-        time_t tv_sec
-        long tv_nsec
-    int CLOCK_MONOTONIC
-    int CLOCK_REALTIME_COARSE
-    int clock_gettime(int clock, timespec *target)
+# One name for each call that POSIX platforms spell differently.
+cdef extern from *:
+    """
+    #include <errno.h>
+    #include <fcntl.h>
+    #include <unistd.h>
+    #include <sys/types.h>
+    #include <sys/socket.h>
+    #include <sys/ioctl.h>
+    #if defined(__linux__)
+    #include <sys/sendfile.h>
+    #include <linux/sockios.h>
+    #elif defined(__APPLE__) || defined(__FreeBSD__)
+    #include <sys/uio.h>
+    #include <sys/filio.h>
+    #endif
 
-cdef extern from "<assert.h>" nogil:
-    void c_assert "assert"(bint)
+    #ifndef MSG_MORE
+    #define MSG_MORE 0
+    #endif
+    #ifndef MSG_NOSIGNAL
+    #define MSG_NOSIGNAL 0  /* Python has SIGPIPE ignored from the start */
+    #endif
 
-# A client's address without the padding of sockaddr_storage: family 0 on a unix socket, port in host order.
-ctypedef struct PeerAddress:
-    uint16_t family
-    uint16_t port
-    unsigned char host[16]
+    /* A pipe for wake-ups: non-blocking at both ends, and no child inherits it. */
+    CYTHON_UNUSED static int vanilla_wake_pipe(int *fds) {
+    #if defined(__APPLE__)
+        if (pipe(fds) < 0) return -1;
+        for (int end = 0; end < 2; end++) {
+            (void)fcntl(fds[end], F_SETFD, FD_CLOEXEC);
+            (void)fcntl(fds[end], F_SETFL, O_NONBLOCK);
+        }
+        return 0;
+    #else
+        return pipe2(fds, O_NONBLOCK | O_CLOEXEC);
+    #endif
+    }
+
+    /* accept(2) of a non-blocking socket that no child inherits. */
+    CYTHON_UNUSED static int vanilla_accept(int fd, struct sockaddr *address, socklen_t *length) {
+    #if defined(__APPLE__)
+        int accepted = accept(fd, address, length);
+        if (accepted >= 0) {
+            (void)fcntl(accepted, F_SETFD, FD_CLOEXEC);
+            (void)fcntl(accepted, F_SETFL, O_NONBLOCK);
+        }
+        return accepted;
+    #else
+        return accept4(fd, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    #endif
+    }
+
+    /* sendfile(2) as Linux has it: bytes taken, 0 at the end of the file, -1 and errno; what was taken before EAGAIN is
+       taken. */
+    CYTHON_UNUSED static ssize_t vanilla_sendfile(int fd, int file, off_t offset, size_t count) {
+    #if defined(__linux__)
+        return sendfile(fd, file, &offset, count);
+    #elif defined(__APPLE__)
+        off_t length = (off_t)count;
+        int result = sendfile(file, fd, offset, &length, NULL, 0);
+        return result == 0 || ((errno == EAGAIN || errno == EINTR) && length > 0) ? (ssize_t)length : -1;
+    #elif defined(__FreeBSD__)
+        off_t taken = 0;
+        int result = sendfile(file, fd, offset, count, NULL, &taken, 0);
+        return result == 0 || ((errno == EAGAIN || errno == EINTR) && taken > 0) ? (ssize_t)taken : -1;
+    #else
+        (void)fd, (void)file, (void)offset, (void)count;
+        errno = ENOSYS;
+        return -1;
+    #endif
+    }
+
+    /* Bytes that the kernel has taken and the peer has not acknowledged; 0 where that cannot be known. */
+    CYTHON_UNUSED static int vanilla_unacknowledged(int fd) {
+        int count = 0;
+    #if defined(__linux__)
+        return ioctl(fd, SIOCOUTQ, &count) == 0 ? count : 0;
+    #elif defined(__APPLE__)
+        socklen_t size = sizeof count;
+        return getsockopt(fd, SOL_SOCKET, SO_NWRITE, &count, &size) == 0 ? count : 0;
+    #elif defined(FIONWRITE)
+        return ioctl(fd, FIONWRITE, &count) == 0 ? count : 0;
+    #else
+        (void)fd;
+        return count;
+    #endif
+    }
+    """
+    int MSG_MORE, MSG_NOSIGNAL
+    int open_wake_pipe "vanilla_wake_pipe"(int *fds) nogil
+    int accept_nonblocking "vanilla_accept"(int fd, sockaddr *address, socklen_t *length) nogil
+    ssize_t send_file_range "vanilla_sendfile"(int fd, int file, off_t offset, size_t count) nogil
+    int count_unacknowledged "vanilla_unacknowledged"(int fd) nogil

@@ -178,6 +178,8 @@ def until(condition: Callable[[], object]) -> None:
 
 
 def count_fds() -> int:
+    """How many are open, those aside that garbage of tests before still holds."""
+    gc.collect()
     return len(os.listdir("/proc/self/fd"))
 
 
