@@ -22,6 +22,10 @@ WINDOWS := build/windows
 WINDOWS_TESTS := tests/contract tests/engine tests/http1 tests/sse tests/server/test_totals.py \
 	tests/server/test_trial.py tests/testing/test_responses.py tests/test_buffers.py tests/test_files.py \
 	tests/test_layers.py tests/test_limits.py
+KQUEUE := build/kqueue-$(ABI)
+KQUEUE_FLAGS ?= -DKQUEUE_INTERPOSES_CLOSE
+KQUEUE_TESTS := tests/backends tests/behaviour tests/engine tests/net tests/server tests/sse tests/testing \
+	tests/test_cli.py tests/test_options.py tests/test_packaging.py examples
 BROWSER := build/browser-$(ABI)
 CHROMIUM ?= $(firstword $(shell command -v chromium chromium-browser google-chrome))
 TOOLS := $(VENV)/.tools-$(ABI)
@@ -32,7 +36,7 @@ SETUP := $(BIN)/python -W ignore setup.py -q
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help serve test test-windows browser lint format sanitize sanitized fuzz bench wheel clean
+.PHONY: help serve test test-kqueue test-windows browser lint format sanitize sanitized fuzz bench wheel clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +46,16 @@ serve: $(INSTALLED) ## build, and serve APP (examples/tiny/app.py) on http://127
 
 test: $(INSTALLED) ## build, and run the whole suite; ARGS="-k pipelining"
 	$(BIN)/pytest $(ARGS)
+
+# The modules that macOS and FreeBSD have, on Linux: tests/kqueue emulates their kqueue(2). Nothing here takes epoll. The
+# emulation's flags, explained there, concern one module, which is built anew where they have changed.
+test-kqueue: $(INSTALLED) ## run what needs sockets over an emulated kqueue; ARGS="tests/server", KQUEUE_FLAGS=-DKQUEUE_ADD_ENABLES=0
+	@mkdir -p $(KQUEUE)
+	@echo '$(KQUEUE_FLAGS)' | cmp -s - $(KQUEUE)/.flags || { rm -f $(KQUEUE)/lib/vanilla/backends/kqueue.*.so; \
+	echo '$(KQUEUE_FLAGS)' > $(KQUEUE)/.flags; }
+	VANILLA_KQUEUE='$(KQUEUE_FLAGS)' $(SETUP) build
+	VANILLA_KQUEUE='$(KQUEUE_FLAGS)' VANILLA_TEST_BACKENDS=kqueue PYTHONPATH=$(CURDIR)/$(KQUEUE)/lib \
+	$(BIN)/pytest $(or $(ARGS),$(KQUEUE_TESTS))
 
 # Cross-compiled by zig, for a CPython of Windows that is run by Wine: tests/windows/wine.py fetches and says all.
 # Capturing descriptors would cost 5 ms a test there.
@@ -115,7 +129,7 @@ $(TOOLS): pyproject.toml
 
 # What setup.py says holds for every module, so a change there is a build from nothing.
 $(BUILD)/.begun: setup.py
-	@rm -rf $(BUILD) $(SANITIZED)
+	@rm -rf $(BUILD) $(SANITIZED) $(KQUEUE)
 	@mkdir -p $(BUILD)
 	@touch $@
 

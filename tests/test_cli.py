@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from vanilla.backends.choose import available_backends
 from vanilla.cli import main
 from vanilla.version import VERSION
 
@@ -159,7 +160,7 @@ class Running:
 def test_it_says_where_it_listens_serves_and_ends_with_0(app: Path, number: signal.Signals) -> None:
     running = Running(str(app), "--port", "0", "--workers", "2")
     assert re.search(
-        rf" INFO listening on http://127\.0\.0\.1:[0-9]+ with 2 workers on epoll; "
+        rf" INFO listening on http://127\.0\.0\.1:[0-9]+ with 2 workers on {available_backends()[0]}; "
         rf"stop with Ctrl-C or SIGTERM \(process {running.process.pid}\)\n$",
         running.line,
     )

@@ -37,7 +37,7 @@ EACH = [
     (["--fd", "3"], "fd", 3),
     (["--reuse-port", "true"], "reuse_port", True),
     (["--workers", "2"], "workers", 2),
-    (["--backend", "epoll"], "backend", "epoll"),
+    (["--backend", "poll"], "backend", "poll"),
     (["--backlog", "16"], "backlog", 16),
     (["--pin", "true"], "pin", True),
     (["--check-responses", "true"], "check_responses", True),

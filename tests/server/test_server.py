@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from vanilla.backends.choose import available_backends
 from vanilla.contract import Request, Response, Worker
 from vanilla.engine import coroutines
 from vanilla.errors import BindError, ConfigError
@@ -98,7 +99,7 @@ def test_addresses_are_the_real_ones_in_the_order_of_the_listeners() -> None:
             unix, (host, port), (host6, port6) = server.addresses
             assert (unix, host, host6) == (str(path), "127.0.0.1", "::1")
             assert server.port == port != 0
-            assert server.backend == "epoll"
+            assert server.backend == available_backends()[0]
             for family, address in (
                 (socket.AF_UNIX, unix),
                 (socket.AF_INET, (host, port)),
@@ -521,7 +522,7 @@ def test_the_log_says_where_it_listens_with_what_and_how_to_stop_it(caplog: pyte
     with Server(config(workers=2)) as server:
         line = caplog.messages[-1]
     assert line == (
-        f"listening on http://127.0.0.1:{server.port} with 2 workers on epoll; "
+        f"listening on http://127.0.0.1:{server.port} with 2 workers on {server.backend}; "
         f"stop with Ctrl-C or SIGTERM (process {os.getpid()})"
     )
 

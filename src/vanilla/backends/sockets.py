@@ -23,6 +23,7 @@ from cython.cimports.vanilla.net.posix import (
     MSG_MORE,
     MSG_NOSIGNAL,
     S_ISDIR,
+    S_ISFIFO,
     S_ISREG,
     SHUT_WR,
     accept_nonblocking,
@@ -64,11 +65,13 @@ def note_peer(peer: cython.pointer[PeerAddress], address: cython.pointer[sockadd
 @cython.nogil
 @cython.exceptval(check=False)
 def check_watchable(fd: cython.int) -> cython.int:
-    """0 if waiting for the descriptor makes sense; else -errno, as epoll_ctl(2) has it."""
+    """0 if waiting for the descriptor makes sense, A_PIPE if it is one; else -errno, as epoll_ctl(2) has it."""
     status: file_status
     if fstat(fd, cython.address(status)) < 0:
         return -errno
-    return -EPERM if S_ISREG(status.st_mode) or S_ISDIR(status.st_mode) else 0
+    if S_ISREG(status.st_mode) or S_ISDIR(status.st_mode):
+        return -EPERM
+    return A_PIPE if S_ISFIFO(status.st_mode) else 0
 
 
 @cython.cclass

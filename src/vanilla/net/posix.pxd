@@ -20,6 +20,7 @@ cdef extern from "<sys/stat.h>" nogil:
     int fstat(int fd, file_status *status)
     bint S_ISREG(mode_t mode)
     bint S_ISDIR(mode_t mode)
+    bint S_ISFIFO(mode_t mode)
 
 cdef extern from "<sys/socket.h>" nogil:
     ctypedef unsigned int socklen_t

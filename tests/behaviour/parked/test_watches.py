@@ -337,6 +337,31 @@ def test_a_continuation_is_told_what_its_descriptor_came_to(configure, make_fd, 
         os.close(FAR_ENDS.pop())
 
 
+def test_a_descriptor_watched_once_for_both_may_be_watched_for_good_afterwards(site) -> None:
+    near, far = socket.socketpair()
+    seen = []
+
+    def hear(request, response, worker, payload, event):
+        seen.append((near.recv(1), event))
+
+    def go_on(request, response, worker, payload, event):
+        worker.watch_fd_persistent(near.fileno(), Interest.READABLE, hear)
+        response.reply(200, b"%d" % event)
+
+    def handle(request, response, worker):
+        worker.watch_fd(near.fileno(), BOTH, go_on)
+        return Step.SUSPEND
+
+    with site(handle) as running:
+        assert running.connect(TINY).recv(1000).endswith(b"\r\n\r\n%d" % Event.WRITABLE)
+        for count in (1, 2, 3):  # told once, its first watch would have ended with the first of these
+            far.send(b"x")
+            until(lambda count=count: len(seen) == count)
+    assert seen == [(b"x", Event.READABLE)] * 3
+    near.close()
+    far.close()
+
+
 # Several watches, many times.
 
 
