@@ -36,7 +36,7 @@ SETUP := $(BIN)/python -W ignore setup.py -q
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help serve test test-kqueue test-windows browser lint format sanitize sanitized fuzz bench wheel clean
+.PHONY: help serve test test-kqueue test-windows check-bsd browser lint format sanitize sanitized fuzz bench wheel clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -56,6 +56,10 @@ test-kqueue: $(INSTALLED) ## run what needs sockets over an emulated kqueue; ARG
 	VANILLA_KQUEUE='$(KQUEUE_FLAGS)' $(SETUP) build
 	VANILLA_KQUEUE='$(KQUEUE_FLAGS)' VANILLA_TEST_BACKENDS=kqueue PYTHONPATH=$(CURDIR)/$(KQUEUE)/lib \
 	$(BIN)/pytest $(or $(ARGS),$(KQUEUE_TESTS))
+
+check-bsd: $(TOOLS) ## compile every module for macOS and FreeBSD, by zig; nothing is run
+	@$(BIN)/pip install -q --group bsd
+	$(BIN)/python tests/bsd/compile.py $(ARGS)
 
 # Cross-compiled by zig, for a CPython of Windows that is run by Wine: tests/windows/wine.py fetches and says all.
 # Capturing descriptors would cost 5 ms a test there.
