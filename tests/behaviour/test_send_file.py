@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import pathlib
 import select
@@ -400,6 +401,20 @@ def test_a_file_that_shrinks_closes_the_connection_short(configure, serve, path,
     assert 1 <= len(warnings) <= 3
     assert f"send_file: {path}: the file became shorter while it was sent" in warnings[0].getMessage()
     assert "('127.0.0.1', " in warnings[0].getMessage()
+
+
+def test_a_file_that_shrinks_is_told_of_where_no_path_is_known(configure, serve, path, caplog, monkeypatch) -> None:
+    def refuse(_: str) -> str:
+        raise FileNotFoundError(errno.ENOENT, "no procfs here")
+
+    monkeypatch.setattr(os, "readlink", refuse)
+    with Session(configure(serve)) as session:
+        script = Script(rounds=[Round(send=[get("") + get("0-1"), b""], reads=False)], receive_buffer=4096)
+        group = session.fire([script])
+        os.truncate(path, 4096)
+        session.wait(group, eof)
+        session.await_counters(lambda counters: counters.open == 0)
+    assert any("send_file: a file: the file became shorter" in message for message in caplog.messages)
 
 
 def test_a_file_that_shrank_before_it_was_sent_at_all_closes_the_connection(configure, path) -> None:
