@@ -33,7 +33,7 @@ def test_what_is_not_named_has_its_default(text: str, settings: Settings) -> Non
     ["buffers", "buffers=", "buffers=x", "buffers=-1", "buffers=²", "bufers=4", "without=", "without=speed", "4"],
 )
 def test_anything_else_is_refused_with_what_may_be_given(word: str) -> None:
-    with pytest.raises(ConfigError, match="VANILLA_IO_URING: .*: give buffers=, submissions=, completions= with"):
+    with pytest.raises(ConfigError, match=r"VANILLA_IO_URING: .*: give buffers=, submissions=, completions= with"):
         read_settings(f"submissions=8,{word}")
 
 
