@@ -58,6 +58,7 @@ def parse_arguments() -> argparse.Namespace:
     modes.add_argument("--sse", type=int, nargs="?", const=SUBSCRIBERS, metavar="SUBSCRIBERS", help="(10000)")
     modes.add_argument("--streams", type=int, nargs="?", const=STREAM_MEBIBYTES, metavar="MIB", help="(1024)")
     modes.add_argument("--soak-mixed", type=int, nargs="?", const=SOAK_MIXED_SECONDS, metavar="SECONDS", help="(600)")
+    modes.add_argument("--soak-backend", metavar="NAME", help="event mechanism of --soak-mixed (auto)")
     arguments = parser.parse_args()
     if arguments.cases:
         arguments.profiles = [*(arguments.profiles or ()), *cases.PROFILES]
@@ -122,7 +123,8 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.streams:
         publish(streams.measure_streams(arguments.python, arguments.streams, conditions))
     if arguments.soak_mixed:
-        publish(mixed.measure_soak_mixed(arguments.python, arguments.soak_mixed, conditions))
+        seconds, backend = arguments.soak_mixed, arguments.soak_backend
+        publish(mixed.measure_soak_mixed(arguments.python, seconds, conditions, backend))
 
 
 def choose(found: Iterable[Server], names: list[str] | None, reference: str = "") -> list[Server]:
