@@ -136,6 +136,19 @@ def test_new_connections_of_a_worker_with_many_more_go_to_the_least_busy_one(con
         assert counters.accepted == counters.requests == MANY + 20 * FEW
 
 
+@pytest.mark.parametrize("worker_count", [2, 4])
+@pytest.mark.parametrize("at_once", [True, False], ids=["at_once", "one_by_one"])
+def test_connections_are_within_a_fifth_of_each_other_on_every_worker(
+    configure, held, listener, worker_count: int, at_once: bool
+) -> None:
+    with Session(configure(held, workers=worker_count, limits=PATIENT, listeners=[listener])) as session:
+        for _ in range(1 if at_once else 32):
+            connect(session, 256 if at_once else 8)
+        counts = [worker.counters().open for worker in session.server.workers]
+        assert sum(counts) == 256
+        assert max(counts) <= 1.2 * min(counts), counts
+
+
 @pytest.mark.parametrize("worker_count", [2, 12])
 def test_many_connections_at_once_end_up_even(configure, held, worker_count: int) -> None:
     with Session(configure(held, workers=worker_count, limits=PATIENT)) as session:

@@ -35,9 +35,9 @@ STARVED_LOG_MS = 60_000  # between two lines of the log about it: descriptors co
 STARVED_RETRY_MS = 100  # until accepting is tried again when descriptors or memory ran out
 REFUSALS_MAX = 64  # connections refused at once when a listener is full
 SCRATCH_BYTES = 1024  # of what a refused client sent is read before its connection closes
-# A worker has many more connections than another from twice as many and UNEVEN_SPARE on: with fewer, the kernel's
-# choice among the listeners may have been that uneven by chance, and moving one would cost more than it evens out.
-UNEVEN_TIMES, UNEVEN_SPARE = 2, 64
+# A worker has many more connections than another if it has an eighth more, and UNEVEN_SPARE at least: moving one costs
+# a wake-up, and evens out less than that. With fewer than LOOK_FROM nobody is looked at.
+UNEVEN_SHARE, UNEVEN_SPARE, LOOK_FROM = 8, 8, 32
 LOOK_SEATS_MAX = 8  # neighbours looked at for one connection; the next look begins behind them
 LOOK_ACCEPTS_MAX = 64  # connections between two looks while the load is even
 LOOK_AROUND_MS = 100  # between two looks of a busy worker at whether a neighbour is held up
@@ -119,7 +119,7 @@ def on_accepted(state: State, number: cython.int, fd: cython.int, peer: cython.p
         if fd == -EMFILE or fd == -ENFILE or fd == -ENOBUFS or fd == -ENOMEM:
             note_starved(state, number)
         return  # anything else befell that one connection while it waited: accept(2)
-    if state.counts.open < UNEVEN_SPARE or not hand_over(state, number, fd, peer):
+    if state.counts.open < LOOK_FROM or not hand_over(state, number, fd, peer):
         keep(state, number, fd, peer)
 
 
@@ -132,6 +132,7 @@ def hand_over(state: State, number: cython.int, fd: cython.int, peer: cython.poi
     While the load is even nobody is looked at for as many connections as could make it uneven, up to a bound.
     """
     least: cython.int
+    load: cython.longlong
     missing: cython.longlong = LOOK_ACCEPTS_MAX  # connections until the load is uneven
     bounds: cython.pointer[Bounds] = cython.address(state.bounds[number])
     if state.accepts_until_look > 0:
@@ -142,7 +143,8 @@ def hand_over(state: State, number: cython.int, fd: cython.int, peer: cython.poi
     least = state.neighbours.find_least(state.seat, state.first_looked_at, LOOK_SEATS_MAX, number, state.received_ns)
     state.first_looked_at = (state.first_looked_at + LOOK_SEATS_MAX) % state.neighbours.count
     if least >= 0:
-        missing = UNEVEN_TIMES * state.neighbours.load_of(least) + UNEVEN_SPARE - state.counts.open
+        load = state.neighbours.load_of(least)
+        missing = load + max(load // UNEVEN_SHARE, UNEVEN_SPARE) - state.neighbours.load_of(state.seat)
     if missing > 0:
         state.accepts_until_look = cython.cast(cython.int, min(missing, LOOK_ACCEPTS_MAX)) - 1
         return False
@@ -174,6 +176,7 @@ def take_handed(state: State) -> cython.void:
         fd = unlink(link, cython.address(peer))
         state.allowances[number] -= 1
         keep(state, number, fd, cython.address(peer))
+        state.accepts_until_look = max(state.accepts_until_look - 1, 0)  # it makes this one's load uneven sooner
         state.neighbours.note_moved(state.seat, -1)
 
 
