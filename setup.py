@@ -98,7 +98,7 @@ def check_tools() -> None:
             raise SystemExit(f"vanilla-http: nothing to build for {TARGET} with; run: make test-windows")
         return
     if not any(sys.platform.startswith(platforms) for platforms in BACKENDS.values()):
-        raise SystemExit(f"vanilla-http: no backend for {sys.platform} yet; it runs on Linux")
+        raise SystemExit(f"vanilla-http: no backend for {sys.platform} yet; it runs on Linux, macOS and FreeBSD")
     if find_compiler() is None:
         raise SystemExit("vanilla-http: no C compiler; install gcc or clang, or the Python package ziglang")
     if not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists():
