@@ -23,7 +23,7 @@ WINDOWS_TESTS := tests/contract tests/engine tests/http1 tests/sse tests/server/
 	tests/server/test_trial.py tests/testing/test_responses.py tests/test_buffers.py tests/test_files.py \
 	tests/test_layers.py tests/test_limits.py
 KQUEUE := build/kqueue-$(ABI)
-KQUEUE_FLAGS ?= -DKQUEUE_INTERPOSES_CLOSE
+KQUEUE_FLAGS ?=
 KQUEUE_TESTS := tests/backends tests/behaviour tests/engine tests/net tests/server tests/sse tests/testing \
 	tests/test_cli.py tests/test_options.py tests/test_packaging.py examples
 BROWSER := build/browser-$(ABI)

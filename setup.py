@@ -22,8 +22,8 @@ TARGET = os.environ.get("VANILLA_TARGET", sys.platform)  # the platform to build
 IS_CROSS = sys.platform != TARGET  # `make test-windows`: by zig, for the CPython of win32 that tests/windows prepares
 CROSS_PYTHON = pathlib.Path("build", "windows", "python")
 CROSS_SUFFIX = ".cp313-win_amd64.pyd"
-# `make test-kqueue`: the modules of a BSD, over the kqueue(2) that tests/kqueue emulates on Linux; flags for it.
-EMULATION = os.environ.get("VANILLA_KQUEUE")
+# `make test-kqueue`: the modules of a BSD, over the kqueue(2) that tests/kqueue emulates on Linux.
+EMULATION = os.environ.get("VANILLA_KQUEUE")  # flags of the C compiler for it, perhaps none; None: no emulation
 EMULATOR = pathlib.Path("tests", "kqueue")
 # Each kind of build and each interpreter has its own, so that going from one to another compiles nothing twice.
 KIND = ("" if EMULATION is None else "kqueue-") + ("sanitize-" if SANITIZE else "")
@@ -74,7 +74,7 @@ def extensions(platform: str = TARGET if EMULATION is None else "freebsd") -> li
         kqueue.sources.append((EMULATOR / "kqueue.c").as_posix())
         kqueue.include_dirs.append((EMULATOR / "include").as_posix())
         kqueue.depends.append((EMULATOR / "include" / "sys" / "event.h").as_posix())
-        kqueue.extra_compile_args += ["-pthread", *EMULATION.split()]
+        kqueue.extra_compile_args += ["-pthread", "-DKQUEUE_INTERPOSES_CLOSE", *EMULATION.split()]
         kqueue.extra_link_args.append("-pthread")
     return found
 
