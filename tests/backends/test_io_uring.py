@@ -110,7 +110,7 @@ def test_where_it_is_forbidden_auto_falls_back_and_says_so_once() -> None:
     done = run(
         FORBIDDEN
         + """
-    choose._auto_order = lambda: ("io_uring", "epoll", "poll")
+    choose.BACKENDS = ("io_uring", "epoll", "poll")
     for _ in range(2):
         with Server(ServerConfig(handle, workers=1, port=0)) as server:
             print(server.backend)

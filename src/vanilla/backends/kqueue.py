@@ -120,7 +120,7 @@ class Kqueue(Readiness):
     @cython.nogil
     @cython.exceptval(check=False)
     def apply(self, changes: cython.pointer[Kevent], count: cython.int) -> cython.int:
-        """Make these changes now, up to the first that fails; 0 or -errno. Deleting what is not there is no failure."""
+        """Make these changes now: 0, or -errno of the first that fails. Deleting what is not there is no failure."""
         now: timespec
         answers: Kevent[4]
         index: cython.int
@@ -480,7 +480,7 @@ class Kqueue(Readiness):
         is_ending: cython.bint = event.flags & EV_EOF != 0
         is_broken: cython.bint = is_ending and event.fflags != 0
         if event.filter == EVFILT_READ:
-            if is_ending and not channel.has_writable_armed:
+            if is_ending and not (is_broken or channel.has_writable_armed):
                 channel.has_writable_armed = True
                 self.register(channel, EVENT_WRITABLE)
             self.take_ready(channel, True, False, is_ending, is_broken or (is_ending and standing.is_shut))
