@@ -20,7 +20,7 @@ from cython.cimports.vanilla.engine.connections import (
 from cython.cimports.vanilla.engine.contents import receive_content
 from cython.cimports.vanilla.engine.state import read_clock_ns
 from cython.cimports.vanilla.http1.reply import append_interim_continue, append_refusal
-from cython.cimports.vanilla.net.posix import EAGAIN, ENOMEM
+from cython.cimports.vanilla.net.posix import EAGAIN, ENOMEM, MSG_DONTWAIT, MSG_PEEK, recv
 
 AHEAD_BYTES_MAX = 256 * 1024  # of a file whose head waits for it: before more it saves no time worth having
 FILE_SHARE_BYTES = 512 * 1024  # of files that one connection is sent in a tick: others wait for no more than that
@@ -304,8 +304,10 @@ def finish_close(state: State, connection: cython.pointer[Connection]) -> cython
     """
     drop_intake(connection)
     if connection.held is not cython.NULL:
+        connection.lingers = True
         release(connection.held)
         connection.held = cython.NULL
+    connection.lingers |= has_unread(connection)
     if not connection.lingers or connection.is_ended or state.bounds[connection.listener].linger_ms == 0:
         state.close(connection)
         return
@@ -316,3 +318,14 @@ def finish_close(state: State, connection: cython.pointer[Connection]) -> cython
     if connection.channel.is_paused:
         state.backend.resume(cython.address(connection.channel))
     state.note_busy(connection)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def has_unread(connection: cython.pointer[Connection]) -> cython.bint:
+    """Whether the client has sent more. Only where the last receive was full, or none was wanted since, can that be."""
+    octet: cython.uchar
+    if not (connection.channel.is_paused or connection.channel.is_again):
+        return False
+    return recv(connection.channel.fd, cython.address(octet), 1, MSG_PEEK | MSG_DONTWAIT) > 0
