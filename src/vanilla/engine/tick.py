@@ -24,6 +24,7 @@ from cython.cimports.vanilla.engine.accepting import (
     STARVED_RETRY_MS,
     add_listener,
     drop_handed,
+    has_backlog,
     keep_house,
     look_around,
     on_accepted,
@@ -487,8 +488,11 @@ class Engine(Handling):
             return True
         if not self.has_stopped_accepting:
             return False
-        has_served_all: cython.bint = self.counts.open == 0 and self.orphan_count == 0 and self.handed is cython.NULL
-        return has_served_all or self.now_ms >= self.cut_ms
+        if self.now_ms >= self.cut_ms:
+            return True
+        if self.counts.open > 0 or self.orphan_count > 0 or self.handed is not cython.NULL:
+            return False
+        return not has_backlog(self)
 
     @cython.cfunc
     @cython.nogil
