@@ -91,11 +91,11 @@ def test_a_client_that_leaves_in_the_same_tick_as_the_timeout_is_not_gone_on_wit
         pipes.close()
 
 
-def test_a_client_whose_request_and_reset_come_at_once_is_gone_all_the_same(site, make_pipes) -> None:
+def test_a_client_whose_request_and_reset_come_at_once_is_gone_all_the_same(site, make_pipes, receive_answer) -> None:
     pipes = make_pipes()
     with site(pipes) as running:
         client = running.connect(get("/plain"))
-        assert client.recv(1000).endswith(b"plain")
+        assert receive_answer(client).endswith(b"plain")
         with running.busy():
             client.sendall(TINY)
             reset(client)
@@ -106,7 +106,9 @@ def test_a_client_whose_request_and_reset_come_at_once_is_gone_all_the_same(site
         pipes.close()
 
 
-def test_a_unix_client_whose_request_and_end_come_at_once_is_gone_all_the_same(configure, tmp_path, make_pipes) -> None:
+def test_a_unix_client_whose_request_and_end_come_at_once_is_gone_all_the_same(
+    configure, tmp_path, make_pipes, receive_answer
+) -> None:
     pipes = make_pipes()
     path = str(tmp_path / "socket")
     with Server(configure(pipes, uds=path)) as server:
@@ -115,7 +117,7 @@ def test_a_unix_client_whose_request_and_end_come_at_once_is_gone_all_the_same(c
         client.settimeout(20)
         client.connect(path)
         client.sendall(get("/plain"))
-        assert client.recv(1000).endswith(b"plain")
+        assert receive_answer(client).endswith(b"plain")
         entered, leave = threading.Event(), threading.Event()
         worker.post(lambda: (entered.set(), leave.wait(20)))
         assert entered.wait(20)
