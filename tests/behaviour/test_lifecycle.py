@@ -89,6 +89,7 @@ def test_an_answer_under_way_is_finished(configure) -> None:
         assert session.server.counters().in_flight == 0
 
 
+@pytest.mark.exact("counts the requests of one receive")
 def test_requests_that_wait_behind_answers_under_way_are_finished_too(configure) -> None:
     def handle(request, response, worker):
         response.reply(200, b"x" * 100_000)
