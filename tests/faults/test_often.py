@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from vanilla import Request, Response, ServerConfig, Worker
-from vanilla.testing import Session, ask, drive, eof, frames, repeat, sent
+from vanilla import Limits, Request, Response, ServerConfig, Worker
+from vanilla.testing import Round, Session, ask, drive, eof, frames, repeat, sent
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 Inject = Callable[..., None]
@@ -84,3 +84,28 @@ def test_a_shutdown_takes_what_waits_behind_an_accept_that_fails(inject: Inject,
     held = Held()
     inject(**{f"accept_{error}": 500})
     assert shut_down_with_a_backlog(config(held), held, 20) == [[200]] * 20
+
+
+def test_a_shutdown_hears_a_request_that_came_this_instant_though_it_is_interrupted(inject: Inject, config) -> None:
+    """What a connection has sent, and its first receive did not find, is looked for before the connection closes."""
+    held = Held()
+    inject(recv_eintr=400, recv_eagain=400)
+    assert shut_down_with_a_backlog(config(held), held, 40) == [[200]] * 40
+
+
+def test_a_refusal_arrives_though_what_it_takes_is_interrupted(inject: Inject, config) -> None:
+    inject(recv_eintr=500, send_eintr=500)
+    with Session(config(answer, limits=Limits(max_connections=1, accept_timeout=0.05))) as session:
+        session.fire([ask(GET)])
+        results = session.fire(repeat(30, ask(GET, eof))).results
+        assert [(result.statuses, result.reset) for result in results] == [([503], False)] * 30
+
+
+def test_those_behind_a_connection_that_is_gone_are_refused_with_the_others(inject: Inject, config) -> None:
+    """One at a time they would take nine seconds."""
+    inject(accept_econnaborted=500)
+    limits = Limits(max_connections=1, accept_timeout=0.3)
+    with Session(config(answer, limits=limits), deadline=4) as session:
+        held = session.fire([ask(GET)])
+        assert [result.statuses for result in session.fire(repeat(30, ask(GET, eof))).results] == [[503]] * 30
+        assert session.go_on(held, Round(send=GET))[0].statuses == [200] * 2

@@ -17,6 +17,7 @@ from cython.cimports.vanilla.engine.state import read_clock_ns
 from cython.cimports.vanilla.http1.reply import append_refusal
 from cython.cimports.vanilla.net.posix import (
     EAGAIN,
+    EINTR,
     EMFILE,
     ENFILE,
     ENOBUFS,
@@ -24,6 +25,7 @@ from cython.cimports.vanilla.net.posix import (
     MSG_DONTWAIT,
     MSG_NOSIGNAL,
     close,
+    errno,
     recv,
     send,
 )
@@ -374,20 +376,29 @@ def refuse_waiting(state: State, number: cython.int) -> cython.void:
     count: cython.int
     fd: cython.int
     peer: PeerAddress
+    result: cython.Py_ssize_t
     start: cython.Py_ssize_t = state.buffer.length
     append_refusal(state.buffer, state.date, 503)
     for count in range(REFUSALS_MAX):
         fd = next_waiting(state, number, cython.address(peer))
-        if fd < 0:
+        if fd == -EAGAIN or is_starving(fd):
             break
+        if fd < 0:
+            continue  # that one is gone: accept(2)
         if state.pool.make_room(SCRATCH_BYTES):
-            recv(
-                fd,
-                state.pool.current.bytes + state.pool.filled,
-                state.pool.current.size - state.pool.filled,
-                MSG_DONTWAIT,
-            )
-        send(fd, state.buffer.bytes + start, state.buffer.length - start, MSG_NOSIGNAL | MSG_DONTWAIT)
+            while True:
+                result = recv(
+                    fd,
+                    state.pool.current.bytes + state.pool.filled,
+                    state.pool.current.size - state.pool.filled,
+                    MSG_DONTWAIT,
+                )
+                if result >= 0 or errno != EINTR:
+                    break
+        while True:
+            result = send(fd, state.buffer.bytes + start, state.buffer.length - start, MSG_NOSIGNAL | MSG_DONTWAIT)
+            if result >= 0 or errno != EINTR:
+                break
         close(fd)
         state.reached(LIMIT_ACCEPT)
         state.counts.responses[5] += 1

@@ -46,7 +46,7 @@ from cython.cimports.vanilla.engine.connections import FIRST_BYTE, IDLE, Waiting
 from cython.cimports.vanilla.engine.contents import keep_pieces_warm
 from cython.cimports.vanilla.engine.state import connection_of, read_clock_ns
 from cython.cimports.vanilla.engine.timings import deliver_timings
-from cython.cimports.vanilla.net.posix import ECONNABORTED, MSG_DONTWAIT, MSG_PEEK, recv
+from cython.cimports.vanilla.net.posix import ECONNABORTED, EINTR, MSG_DONTWAIT, MSG_PEEK, errno, recv
 
 from vanilla.engine.calls import log
 from vanilla.engine.neighbours import Neighbours
@@ -546,11 +546,16 @@ class Engine(Handling):
         index: cython.int
         connection: cython.pointer[Connection]
         octet: cython.uchar
+        result: cython.Py_ssize_t
         for index in range(self.table.size()):
             connection = self.table.at(index)
             if connection.channel.fd >= 0 and connection.has_shut:
                 self.hasten_end(connection)
             if connection.channel.fd < 0 or (connection.deadline != IDLE and connection.deadline != FIRST_BYTE):
                 continue
-            if recv(connection.channel.fd, cython.address(octet), 1, MSG_PEEK | MSG_DONTWAIT) <= 0:
+            while True:
+                result = recv(connection.channel.fd, cython.address(octet), 1, MSG_PEEK | MSG_DONTWAIT)
+                if result >= 0 or errno != EINTR:
+                    break
+            if result <= 0:
                 self.close(connection)
