@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from vanilla import Limits, Request, Response, ServerConfig, Worker
-from vanilla.testing import Round, Session, ask, drive, eof, frames, repeat, sent
+from vanilla.testing import Round, Script, Session, ask, drive, eof, frames, repeat, sent
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 Inject = Callable[..., None]
@@ -109,3 +109,17 @@ def test_those_behind_a_connection_that_is_gone_are_refused_with_the_others(inje
         held = session.fire([ask(GET)])
         assert [result.statuses for result in session.fire(repeat(30, ask(GET, eof))).results] == [[503]] * 30
         assert session.go_on(held, Round(send=GET))[0].statuses == [200] * 2
+
+
+def test_a_client_that_reads_nothing_has_no_time_for_what_the_kernel_holds(inject: Inject, config) -> None:
+    """A send that falls short is followed by others: the kernel takes megabytes, of which the client has none."""
+
+    def large(request: Request, response: Response, worker: Worker) -> None:
+        response.reply(200, b"x" * 16_000_000)
+
+    inject(send_short=500)
+    limits = Limits(min_send_rate=100_000, rate_grace=0.1)
+    with Session(config(large, limits=limits), deadline=5) as session:
+        session.fire(repeat(8, Script(rounds=[Round(send=GET, reads=False)], receive_buffer=4096)))
+        counters = session.await_counters(lambda counters: (counters.accepted, counters.open) == (8, 0))
+        assert counters.limits_reached == {"min_send_rate": 8}
