@@ -283,6 +283,23 @@ def test_a_watch_without_a_time_of_its_own_has_the_listeners(configure) -> None:
     assert results.counters.limits_reached == {"suspend_timeout": 1}
 
 
+def test_the_time_that_a_listener_gives_a_watch_is_not_cut_to_whole_seconds(configure) -> None:
+    seconds = 0.05
+
+    def late(request, response, worker, waited, event):
+        for fd in waited[:2]:
+            os.close(fd)
+        response.reply(504, b"%d" % (time.monotonic() - waited[2] >= seconds))
+
+    def handle(request, response, worker):
+        reader, writer = os.pipe()
+        worker.watch_fd(reader, Interest.READABLE, late, (reader, writer, time.monotonic()))
+        return Step.SUSPEND
+
+    results = drive(configure(handle, limits=Limits(suspend_timeout=seconds)), [ask(get("/"))])
+    assert results[0].bodies == [b"1"]
+
+
 def test_of_several_watches_the_first_that_is_ready_goes_on_and_the_rest_are_dropped(configure) -> None:
     silent: list[int] = []
 
