@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import socket
 import struct
@@ -27,6 +28,8 @@ def is_open(fd: int) -> bool:
 
 
 def count_fds() -> int:
+    """How many are open, those aside that garbage of tests before still holds."""
+    gc.collect()
     return len(os.listdir("/proc/self/fd"))
 
 
