@@ -11,6 +11,7 @@ PYTHON ?= python3
 APP ?= examples/tiny/app.py
 SECONDS ?= 60
 TARGET ?= *
+SEED ?= 1 2 3
 ARGS ?=
 
 FOUND := $(shell $(PYTHON) -c 'import sys, sysconfig; f = sysconfig.get_config_var; print("%d.%d%s" % (*sys.version_info[:2], sys.abiflags), f("SOABI"))')
@@ -20,6 +21,7 @@ BIN := $(VENV)/bin
 BUILD := build/$(ABI)
 SANITIZED := build/sanitize-$(ABI)
 BROWSER := build/browser-$(ABI)
+FAULTS := build/faults-$(ABI).so
 CHROMIUM ?= $(firstword $(shell command -v chromium chromium-browser google-chrome))
 TOOLS := $(VENV)/.tools-$(ABI)
 INSTALLED := $(VENV)/.installed-$(ABI)
@@ -29,16 +31,23 @@ SETUP := $(BIN)/python -W ignore setup.py -q
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help serve test browser lint format sanitize sanitized fuzz bench wheel clean
+.PHONY: help serve test test-faults browser lint format sanitize sanitized fuzz bench wheel clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 serve: $(INSTALLED) ## build, and serve APP (examples/tiny/app.py) on http://127.0.0.1:3000; ARGS="--port 8080"
 	@$(BIN)/vanilla $(APP) $(ARGS)
 
 test: $(INSTALLED) ## build, and run the whole suite; ARGS="-k pipelining"
 	$(BIN)/pytest $(ARGS)
+
+test-faults: $(INSTALLED) $(FAULTS) ## run the socket-level suite with system calls that fail at random; SEED=3 ARGS="-k pipelining"
+	$(BIN)/python tests/faults/run.py --shim $(FAULTS) --seeds "$(SEED)" $(ARGS)
+
+$(FAULTS): tests/faults/faults.c $(TOOLS)
+	@mkdir -p build
+	$$($(BIN)/python -c 'import setup; print(setup.find_compiler())') -O2 -Wall -Wextra -shared -fPIC -o $@ $< -ldl
 
 # Playwright comes into an environment of its own; the browser is the system's.
 browser: $(INSTALLED) ## look at the pages of the examples in CHROMIUM, found by itself; ARGS="-k seek"

@@ -24,6 +24,7 @@ from cython.cimports.vanilla.engine.accepting import (
     STARVED_RETRY_MS,
     add_listener,
     drop_handed,
+    has_backlog,
     keep_house,
     look_around,
     on_accepted,
@@ -45,7 +46,7 @@ from cython.cimports.vanilla.engine.connections import FIRST_BYTE, IDLE, Waiting
 from cython.cimports.vanilla.engine.contents import keep_pieces_warm
 from cython.cimports.vanilla.engine.state import connection_of, read_clock_ns
 from cython.cimports.vanilla.engine.timings import deliver_timings
-from cython.cimports.vanilla.net.posix import ECONNABORTED, MSG_DONTWAIT, MSG_PEEK, recv
+from cython.cimports.vanilla.net.posix import ECONNABORTED, EINTR, MSG_DONTWAIT, MSG_PEEK, errno, recv
 
 from vanilla.engine.calls import log
 from vanilla.engine.neighbours import Neighbours
@@ -487,8 +488,11 @@ class Engine(Handling):
             return True
         if not self.has_stopped_accepting:
             return False
-        has_served_all: cython.bint = self.counts.open == 0 and self.orphan_count == 0 and self.handed is cython.NULL
-        return has_served_all or self.now_ms >= self.cut_ms
+        if self.now_ms >= self.cut_ms:
+            return True
+        if self.counts.open > 0 or self.orphan_count > 0 or self.handed is not cython.NULL:
+            return False
+        return not has_backlog(self)
 
     @cython.cfunc
     @cython.nogil
@@ -542,11 +546,16 @@ class Engine(Handling):
         index: cython.int
         connection: cython.pointer[Connection]
         octet: cython.uchar
+        result: cython.Py_ssize_t
         for index in range(self.table.size()):
             connection = self.table.at(index)
             if connection.channel.fd >= 0 and connection.has_shut:
                 self.hasten_end(connection)
             if connection.channel.fd < 0 or (connection.deadline != IDLE and connection.deadline != FIRST_BYTE):
                 continue
-            if recv(connection.channel.fd, cython.address(octet), 1, MSG_PEEK | MSG_DONTWAIT) <= 0:
+            while True:
+                result = recv(connection.channel.fd, cython.address(octet), 1, MSG_PEEK | MSG_DONTWAIT)
+                if result >= 0 or errno != EINTR:
+                    break
+            if result <= 0:
                 self.close(connection)
