@@ -10,6 +10,8 @@
 PYTHON ?= python3
 APP ?= examples/tiny/app.py
 SECONDS ?= 60
+TARGET ?= *
+SEED ?= 1 2 3
 ARGS ?=
 
 FOUND := $(shell $(PYTHON) -c 'import sys, sysconfig; f = sysconfig.get_config_var; print("%d.%d%s" % (*sys.version_info[:2], sys.abiflags), f("SOABI"))')
@@ -27,6 +29,7 @@ KQUEUE_FLAGS ?=
 KQUEUE_TESTS := tests/backends tests/behaviour tests/engine tests/net tests/server tests/sse tests/testing \
 	tests/test_cli.py tests/test_options.py tests/test_packaging.py examples
 BROWSER := build/browser-$(ABI)
+FAULTS := build/faults-$(ABI).so
 CHROMIUM ?= $(firstword $(shell command -v chromium chromium-browser google-chrome))
 TOOLS := $(VENV)/.tools-$(ABI)
 INSTALLED := $(VENV)/.installed-$(ABI)
@@ -36,7 +39,7 @@ SETUP := $(BIN)/python -W ignore setup.py -q
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help serve test test-kqueue test-windows check-bsd browser lint format sanitize sanitized fuzz bench wheel clean
+.PHONY: help serve test test-faults test-kqueue test-windows check-bsd browser lint format sanitize sanitized fuzz bench wheel clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -66,6 +69,13 @@ check-bsd: $(TOOLS) ## compile every module for macOS and FreeBSD, by zig; nothi
 test-windows: $(WINDOWS)/.built ## build for Windows, and run the tests that need no engine under Wine; ARGS="tests/http1"
 	$(BIN)/python tests/windows/wine.py -m pytest --capture=sys $(or $(ARGS),$(WINDOWS_TESTS))
 
+test-faults: $(INSTALLED) $(FAULTS) ## run the socket-level suite with system calls that fail at random; SEED=3 ARGS="-k pipelining"
+	$(BIN)/python tests/faults/run.py --shim $(FAULTS) --seeds "$(SEED)" $(ARGS)
+
+$(FAULTS): tests/faults/faults.c $(TOOLS)
+	@mkdir -p build
+	$$($(BIN)/python -c 'import setup; print(setup.find_compiler())') -O2 -Wall -Wextra -shared -fPIC -o $@ $< -ldl
+
 # Playwright comes into an environment of its own; the browser is the system's.
 browser: $(INSTALLED) ## look at the pages of the examples in CHROMIUM, found by itself; ARGS="-k seek"
 	@test -x "$(CHROMIUM)" || { echo "no Chromium: install it, or name it: CHROMIUM=/path/to/it make browser"; exit 1; }
@@ -86,8 +96,8 @@ format: $(TOOLS) ## let ruff lay out the code
 sanitize: sanitized ## run the suite under ASan and UBSan, with C assertions; ARGS="tests/engine"
 	$(UNDER_SANITIZERS) $(BIN)/pytest --timeout=300 --capture=sys $(ARGS)
 
-fuzz: sanitized ## run each fuzz target for SECONDS (60) under ASan and UBSan
-	@set -e; for target in $(patsubst fuzz/corpus/%,fuzz/%.py,$(wildcard fuzz/corpus/*)); do \
+fuzz: sanitized ## run each fuzz target for SECONDS (60) under ASan and UBSan; TARGET=content
+	@set -e; for target in $(patsubst fuzz/corpus/%,fuzz/%.py,$(wildcard fuzz/corpus/$(TARGET))); do \
 	echo "$$target, $(SECONDS) s"; $(UNDER_SANITIZERS) $(BIN)/python $$target --seconds $(SECONDS) $(ARGS); done
 
 # Needs gcc: its sanitizers are shared objects that an uninstrumented Python can preload. Python's own allocator would

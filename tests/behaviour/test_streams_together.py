@@ -26,6 +26,11 @@ def until(condition) -> None:
         os.sched_yield()
 
 
+def is_at_rest(server: Server) -> bool:
+    counters = server.counters()
+    return (counters.open, counters.in_flight, counters.parked) == (0, 0, 0)
+
+
 def reset(client: socket.socket) -> None:
     """Go away without a word: the server sees a reset."""
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -236,7 +241,7 @@ def test_a_generator_may_abort_the_answer_that_it_is_pulled_for(streams, caplog)
     with streams(handle) as site:
         answer = read_to_end(site.connect(get("/")))
         assert not answer.endswith(b"0\r\n\r\n")
-        until(lambda: (now := site.server.counters()).open == now.parked == now.in_flight == 0)
+        until(lambda: is_at_rest(site.server))
 
 
 @pytest.mark.parametrize("pieces", [1, 500], ids=["pulled_at_once", "pulled_in_many_ticks"])
@@ -265,8 +270,7 @@ def test_streams_leave_no_descriptor_and_no_memory(streams) -> None:
             else:
                 read_until(client, b"0\r\n\r\n")
                 client.close()
-        until(lambda: site.server.counters().open == 0)
-        assert (site.server.counters().parked, site.server.counters().in_flight) == (0, 0)
+        until(lambda: is_at_rest(site.server))
         until(lambda: all(source.end or source.pulled == 0 for source in sources))
         sources.clear()
 

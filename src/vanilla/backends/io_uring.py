@@ -457,6 +457,12 @@ class IoUring(Sockets):
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
+    def has_unread(self, channel: cython.pointer[Channel]) -> cython.bint:
+        return self.ports[channel.index].first is not cython.NULL or Sockets.has_unread(self, channel)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
     def list_channel(self, channel: cython.pointer[Channel]) -> cython.void:
         """Look at the channel when the next wait begins."""
         port: cython.pointer[Port] = cython.address(self.ports[channel.index])
@@ -627,6 +633,7 @@ class IoUring(Sockets):
             taken = self.report(channel, port, slab, start, length)
         if taken < length:
             keep(port, slab, start + taken, length - taken)
+            channel.is_again = True
             if channel.is_paused:
                 self.stop_receiving(channel, port)
             else:
@@ -699,6 +706,7 @@ class IoUring(Sockets):
             port.first = kept.next
             kept.next = self.delivered
             self.delivered = kept
+        channel.is_again = port.first is not cython.NULL
         self.list_channel(channel)
 
     @cython.cfunc

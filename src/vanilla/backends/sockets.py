@@ -22,6 +22,7 @@ from cython.cimports.vanilla.net.posix import (
     MSG_DONTWAIT,
     MSG_MORE,
     MSG_NOSIGNAL,
+    MSG_PEEK,
     S_ISDIR,
     S_ISFIFO,
     S_ISREG,
@@ -33,6 +34,7 @@ from cython.cimports.vanilla.net.posix import (
     file_status,
     fstat,
     ntohs,
+    recv,
     send,
     send_file_range,
     shutdown,
@@ -220,6 +222,17 @@ class Sockets(Backend):
     @cython.exceptval(check=False)
     def count_queued(self, channel: cython.pointer[Channel]) -> cython.int:
         return count_unacknowledged(channel.fd)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def has_unread(self, channel: cython.pointer[Channel]) -> cython.bint:
+        octet: cython.uchar
+        received: cython.Py_ssize_t
+        while True:
+            received = recv(channel.fd, cython.address(octet), 1, MSG_PEEK | MSG_DONTWAIT)
+            if received >= 0 or errno != EINTR:
+                return received > 0
 
     @cython.cfunc
     @cython.nogil

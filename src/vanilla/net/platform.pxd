@@ -194,10 +194,21 @@ cdef extern from * nogil:
         return count < 0 ? -errno : count;
     }
 
+    /* A signal that interrupts them is no failure. */
+    CYTHON_UNUSED static Py_ssize_t vanilla_recv(int fd, void *target, size_t size, int flags) {
+        ssize_t count;
+        do count = recv(fd, target, size, flags); while (count < 0 && errno == EINTR);
+        return count;
+    }
+
+    CYTHON_UNUSED static Py_ssize_t vanilla_send(int fd, const void *source, size_t length, int flags) {
+        ssize_t count;
+        do count = send(fd, source, length, flags); while (count < 0 && errno == EINTR);
+        return count;
+    }
+
     #define vanilla_close_file(fd) close(fd)
     #define vanilla_close_socket(fd) close(fd)
-    #define vanilla_recv recv
-    #define vanilla_send send
     #define VANILLA_DONTWAIT MSG_DONTWAIT
     #define VANILLA_NOSIGNAL MSG_NOSIGNAL
 

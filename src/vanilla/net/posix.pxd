@@ -28,7 +28,7 @@ cdef extern from "<sys/socket.h>" nogil:
     cdef struct sockaddr:
         sa_family_t sa_family
     int AF_INET, AF_INET6
-    int MSG_DONTWAIT, MSG_WAITALL
+    int MSG_DONTWAIT, MSG_PEEK, MSG_WAITALL
     int SHUT_WR
     ssize_t recv(int fd, void *target, size_t size, int flags)
     ssize_t send(int fd, const void *source, size_t length, int flags)
