@@ -513,6 +513,10 @@ def test_what_a_protocol_raises_closes_its_connection_only(configure, kind, name
             client.sendall(b"x")
             if kind is Flood:
                 until(lambda: protocols[0].connection.unsent > 1024)
+                turned = threading.Event()  # whoever reads while they are sent may get them all at once
+                server.workers[0].post(lambda: server.workers[0].post(turned.set))
+                assert turned.wait(20)
+                assert protocols[0].connection.unsent > 1024
             else:
                 client.shutdown(socket.SHUT_WR)
             with contextlib.suppress(OSError):

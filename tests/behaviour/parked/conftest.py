@@ -36,7 +36,6 @@ class Site:
     """A running server of one worker that must leave nothing behind, and clients of it."""
 
     def __init__(self, config) -> None:
-        gc.collect()  # what earlier tests have left behind
         self.fds_before = count_fds()
         self.config = config
         self.clients: list[socket.socket] = []
