@@ -458,7 +458,15 @@ class IoUring(Sockets):
     @cython.nogil
     @cython.exceptval(check=False)
     def has_unread(self, channel: cython.pointer[Channel]) -> cython.bint:
-        return self.ports[channel.index].first is not cython.NULL or Sockets.has_unread(self, channel)
+        index: cython.int
+        received: cython.ulonglong = name_operation(OF_RECEIVE, channel)
+        if self.ports[channel.index].first is not cython.NULL or Sockets.has_unread(self, channel):
+            return True
+        self.ring.reap_all()  # what the kernel has received already stands in no socket any more
+        for index in range(self.ring.reaped_count):
+            if self.ring.reaped[index].user_data == received and self.ring.reaped[index].result > 0:
+                return True
+        return False
 
     @cython.cfunc
     @cython.nogil
