@@ -162,9 +162,10 @@ def test_only_the_fields_that_your_proxies_write_are_read(request_with: Callable
     assert find_client(request, TRUSTED, fields="forwarded") == Client("203.0.113.9", "http", b"here")
 
 
-def test_everybody_may_be_trusted(request_with: Callable[..., Request]) -> None:
-    request = request_with(b"X-Forwarded-For: 203.0.113.9, 198.51.100.1")
-    assert find_client(request, TrustedProxies("*")).address == "203.0.113.9"
+def test_every_peer_may_be_trusted_and_yet_not_what_its_client_sent(request_with: Callable[..., Request]) -> None:
+    request = request_with(b"X-Forwarded-For: 6.6.6.6, 203.0.113.9, 10.0.0.1")
+    assert find_client(request, TrustedProxies("*")).address == "10.0.0.1"
+    assert find_client(request, TrustedProxies(["*", "10.0.0.0/8"])).address == "203.0.113.9"
 
 
 @pytest.mark.parametrize(

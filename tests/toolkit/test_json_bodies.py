@@ -1,6 +1,7 @@
 """JSON as content: the same by orjson and by the standard library."""
 
 import datetime
+import importlib.util
 import json
 import subprocess
 import sys
@@ -46,9 +47,9 @@ BROKEN = [
 ]
 
 
-@pytest.fixture(params=["orjson", "json"], autouse=True)
+@pytest.fixture(params=["json", "orjson"] if importlib.util.find_spec("orjson") else ["json"], autouse=True)
 def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Both libraries, whichever is taken by itself."""
+    """Each library that there is for this Python."""
     if request.param == "json":
         monkeypatch.setattr(json_bodies, "orjson", None)
     else:

@@ -37,6 +37,9 @@ class Cookies:
     Source: RFC 6265 section 5.4; RFC 6265bis.
     """
 
+    def __cinit__(self) -> None:
+        self.value = b""  # whoever makes one by __new__ alone gets an empty one
+
     def __init__(self, value: bytes = b"") -> None:
         self.value = value
 

@@ -22,9 +22,10 @@ from vanilla.toolkit.grammar import unquote
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _ADDRESS_CHARACTERS_MAX = 45  # of an IPv6 address that holds an IPv4 one
+_KEPT_ADDRESSES = 1024
 _MAPPED_PREFIX = 96  # ::ffff:0:0/96, IPv4 addresses seen by a socket of both families
 _PORT = re.compile(rb"[0-9]{1,5}")
-_NODE = re.compile(rb"\[([^\]]*)\](?::[^:]*)?|([^:]*)(?::[^:]*)?")
+_BRACKETED = re.compile(r"\[([^\]]*)\](?::[^:]*)?")
 _PAIR = re.compile(rb'[ \t]*+(?:([A-Za-z-]+)=("(?:[^"\\]|\\.)*+"|[^;,"\s]*+)[ \t]*+)?(?:;|\Z)', re.DOTALL)
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~%!$&'()*+,;=]+)(?::[0-9]*)?")
 _SCHEMES: dict[bytes, Literal["http", "https"]] = {b"http": "http", b"https": "https", b"ws": "http", b"wss": "https"}
@@ -38,34 +39,48 @@ class Client(NamedTuple):
     host: bytes  # with its port if there is one, as in Host; b"" where there is none
 
 
+class Hop(NamedTuple):
+    """One address of a list: in its one spelling, None for what is none, and whether it is a proxy of yours."""
+
+    address: str | None
+    is_trusted: bool
+
+
+_NOBODY = Hop(None, False)
+
+
 class TrustedProxies:
     """The networks whose word is taken for who their clients are.
 
-    `address in trusted` tells whether one of them holds an address, a `str`; None is the peer of a unix socket.
+    `address in trusted` tells whether a peer, as in `request.peer[0]`, is one of them; None is that of a unix socket.
 
     Args:
-        networks: addresses and networks such as `"10.0.0.0/8"`, `"::1"`; `"unix"` for the peers of unix sockets, and
-            `"*"` for everybody, where nobody but your proxy can connect. An IPv4 network also holds its addresses as
-            IPv6 writes them (`::ffff:10.0.0.1`).
+        networks: addresses and networks such as `"10.0.0.0/8"`, `"::1"`; `"unix"` for the peers of unix sockets; `"*"`
+            for every peer, where nobody but your proxy can connect. An IPv4 network also holds its addresses as IPv6
+            writes them (`::ffff:10.0.0.1`).
 
     Raises: ValueError for what is no network, or has bits set beyond its prefix.
     """
 
     def __init__(self, networks: Iterable[str]) -> None:
         names = [networks] if isinstance(networks, str) else list(networks)
-        self._all = "*" in names
-        self._unix = "unix" in names
+        self._takes_all = "*" in names
+        self._takes_unix = "unix" in names
         self._networks = [_read_network(name) for name in names if name not in ("*", "unix")]
+        # Parsing an address takes ten times as long as all the rest. What is kept is bounded, in number and in length.
+        self.look_up: Callable[[str], Hop] = functools.lru_cache(_KEPT_ADDRESSES)(self._judge)
 
-    def __contains__(self, address: object) -> bool:
-        if address is None:
-            return self._all or self._unix
-        parsed = read_address(address) if isinstance(address, str) else None
-        return parsed is not None and self.holds(parsed)
+    def __contains__(self, peer: object) -> bool:
+        if isinstance(peer, str):
+            address, is_trusted = self.look_up(peer)
+            return is_trusted or (self._takes_all and address is not None)
+        return peer is None and (self._takes_all or self._takes_unix)
 
-    def holds(self, address: Address) -> bool:
-        """Whether an address, an IPv4 one not in IPv6's clothes, is in one of the networks."""
-        return self._all or any(address in network for network in self._networks)
+    def _judge(self, text: str) -> Hop:
+        """What an address is; `"*"` says nothing about those that stand in a list."""
+        address = read_address(text)
+        is_trusted = address is not None and any(address in network for network in self._networks)
+        return Hop(None if address is None else str(address), is_trusted)
 
 
 def find_client(
@@ -88,14 +103,13 @@ def find_client(
     Source: RFC 7239 for Forwarded; the others are customs of proxies.
     """
     peer = None if request.peer is None else request.peer[0]
-    own = read_address(peer) if peer is not None else None
-    client = Client(None if own is None else str(own), "http", request.header(b"host", b"") or b"")
-    if not (trusted.holds(own) if own is not None else None in trusted):
+    own = None if peer is None else trusted.look_up(peer).address
+    client = Client(own, "http", request.header(b"host", b"") or b"")
+    if peer not in trusted:
         return client
     return _read_forwarded(request, trusted, client) if fields == "forwarded" else _read_x(request, trusted, client)
 
 
-@functools.lru_cache(maxsize=1024)
 def read_address(text: str) -> Address | None:
     """An address; an IPv4 one in IPv6's clothes as what it is. None for anything else, zones included."""
     if len(text) > _ADDRESS_CHARACTERS_MAX or "%" in text:
@@ -128,9 +142,9 @@ def _read_x(request: Request, trusted: TrustedProxies, client: Client) -> Client
     scheme = _SCHEMES.get(_at_place(combined(request, b"x-forwarded-proto"), place, len(hops)).lower(), client.scheme)
     host = _at_place(combined(request, b"x-forwarded-host"), place, len(hops))
     port = _at_place(combined(request, b"x-forwarded-port"), place, len(hops))
-    if _HOST.fullmatch(host) is None:
+    if not host or _HOST.fullmatch(host) is None:
         host = client.host
-    if host and _PORT.fullmatch(port) and b":" not in host.rpartition(b"]")[2]:
+    if port and host and _PORT.fullmatch(port) and b":" not in host.rpartition(b"]")[2]:
         is_default = int(port) == (443 if scheme == "https" else 80)
         host += b"" if is_default or not 0 < int(port) < 65536 else b":" + port
     return Client(address or client.address, scheme, host)
@@ -169,10 +183,14 @@ def _read_element(element: bytes) -> dict[bytes, bytes]:
 
 def _split(value: bytes | None) -> list[bytes]:
     """The elements of a list, cut from the right: a quote that a client left open takes in nothing behind it."""
+    if not value:
+        return []
+    if b'"' not in value:
+        return [element for piece in value.split(b",") if (element := piece.strip(b" \t"))]
     found: list[bytes] = []
     pieces: list[bytes] = []
     quotes = 0
-    for piece in reversed((value or b"").split(b",")):
+    for piece in reversed(value.split(b",")):
         pieces.append(piece)
         quotes += piece.count(b'"')
         if quotes % 2 == 0:
@@ -183,27 +201,27 @@ def _split(value: bytes | None) -> list[bytes]:
     return [element for element in found if element]
 
 
-def _find_hop(
-    hops: list[bytes], read: Callable[[bytes], Address | None], trusted: TrustedProxies
-) -> tuple[int, str | None]:
+def _find_hop(hops: list[bytes], read: Callable[[bytes], str], trusted: TrustedProxies) -> tuple[int, str | None]:
     """Where in the list the client stands, and its address; -1, the right end, and None where nothing can be read."""
     place, found = -1, None
     for at in range(len(hops) - 1, -1, -1):
-        address = read(hops[at])
-        if address is None:
+        text = read(hops[at])
+        hop = trusted.look_up(text) if len(text) <= _ADDRESS_CHARACTERS_MAX else _NOBODY
+        if hop.address is None:
             break
-        place, found = at, str(address)
-        if not trusted.holds(address):
+        place, found = at, hop.address
+        if not hop.is_trusted:
             break
     return place, found
 
 
-def _read_node(node: bytes) -> Address | None:
-    """The address of `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]:80`; None for `unknown` and such."""
-    if node.count(b":") > 1 and not node.startswith(b"["):
-        return read_address(node.decode("latin-1"))
-    match = _NODE.fullmatch(node)
-    return None if match is None else read_address((match[1] or match[2] or b"").decode("latin-1"))
+def _read_node(node: bytes) -> str:
+    """What should be the address of `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1` or `[2001:db8::1]:80`."""
+    text = node.decode("latin-1")
+    if text.startswith("["):
+        match = _BRACKETED.fullmatch(text)
+        return match[1] if match is not None else ""
+    return text.partition(":")[0] if text.count(":") == 1 else text
 
 
 def _at_place(value: bytes | None, place: int, count: int) -> bytes:

@@ -78,10 +78,11 @@ def parse_json(content: bytes) -> Any:
         raise JSONError("nested too deep") from error
     except _ConstantError as error:
         raise _broken(f"{error} is no JSON", text[: _find_constant(text)]) from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:  # orjson raises the first for either
-        if (bad := _find_bad_text(content)) is not None:
-            raise _broken(f"{bad.reason}; JSON is UTF-8", content[: bad.start].decode()) from error
-        assert isinstance(error, json.JSONDecodeError)
+    except UnicodeDecodeError as error:
+        raise _not_utf8(content, error) from error
+    except json.JSONDecodeError as error:
+        if (bad := _find_bad_text(content)) is not None:  # which orjson does not tell from the rest
+            raise _not_utf8(content, bad) from error
         raise JSONError(error.msg, error.lineno, error.colno) from error
     except ValueError as error:  # an integer of thousands of digits, which int() refuses
         raise JSONError(str(error)) from error
@@ -140,6 +141,10 @@ def _find_bad_text(content: bytes) -> UnicodeDecodeError | None:
     except UnicodeDecodeError as error:
         return error
     return None
+
+
+def _not_utf8(content: bytes, error: UnicodeDecodeError) -> JSONError:
+    return _broken(f"{error.reason}; JSON is UTF-8", content[: error.start].decode())
 
 
 def _broken(reason: str, before: str) -> JSONError:

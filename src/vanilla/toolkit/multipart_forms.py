@@ -34,9 +34,11 @@ except ImportError as error:
 MULTIPART_TYPE = b"multipart/form-data"
 BOUNDARY_BYTES_MAX = 70  # RFC 2046 section 5.1.1
 _COPY_BYTES = 256 * 1024
+_SMALL_BYTES = 1024
 FILE_NAME_BYTES_MAX = 150  # leaves room for what you put around it in a file system's 255
 
 _BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _NOT_IN_A_FILE_NAME = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"|?*\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]')
 _DEVICE = re.compile(r"(?:CON|PRN|AUX|NUL|COM[0-9]|LPT[0-9])(?:\..*)?", re.IGNORECASE)
 
@@ -50,18 +52,21 @@ class MultipartLimits:
     Attributes:
         max_bytes: of the whole content, framing included. The server's `max_body_bytes` bounds it before that.
         max_parts: fields and files together.
-        max_field_bytes: of the value of one field that is no file; it is held in memory.
+        max_field_bytes: of the value of one field that is no file.
+        max_fields_bytes: of all those values together; they are held in memory.
         max_file_bytes: of one file.
         max_header_bytes: of one field line of a part, of which each may have 8.
-        memory_bytes: of one file that are held in memory; a longer one is written to an unnamed temporary file.
+        memory_bytes: of all files together that are held in memory; a file that would exceed it is written to an
+            unnamed temporary file.
     """
 
     max_bytes: int = 64 * 1024 * 1024
     max_parts: int = 128
     max_field_bytes: int = 64 * 1024
+    max_fields_bytes: int = 1024 * 1024
     max_file_bytes: int = 16 * 1024 * 1024
     max_header_bytes: int = 4 * 1024
-    memory_bytes: int = 256 * 1024
+    memory_bytes: int = 1024 * 1024
 
 
 DEFAULT_LIMITS = MultipartLimits()
@@ -78,14 +83,20 @@ class Part:
         size: bytes of its content.
     """
 
-    __slots__ = ("_file", "content_type", "file_name", "name", "size")
+    __slots__ = ("_disk", "_held", "_view", "content_type", "file_name", "name", "size")
 
     def __init__(self, name: str, file_name: str | None, content_type: str | None) -> None:
         self.name = name
         self.file_name = file_name
         self.content_type = content_type
         self.size = 0
-        self._file: BinaryIO = io.BytesIO()
+        # In pieces as they came: joined as they come, they would be copied again and again into fresh pages.
+        self._held: list[bytes | bytearray] | None = []
+        self._disk: BinaryIO | None = None
+        self._view: BinaryIO | None = None
+
+    def __del__(self) -> None:
+        self.close()  # in silence: nobody is told to close what he may drop
 
     def __repr__(self) -> str:
         kind = "field" if self.file_name is None else f"file {self.file_name!r}"
@@ -98,30 +109,45 @@ class Part:
 
     @property
     def is_on_disk(self) -> bool:
-        """Whether it was longer than `memory_bytes`."""
-        return not isinstance(self._file, io.BytesIO)
+        """Whether it is in a temporary file, since `memory_bytes` would not do."""
+        return self._disk is not None
 
     @property
     def file(self) -> BinaryIO:
-        """The content as an open file, at its beginning when the form is whole. It is gone once the form is closed."""
-        return self._file
+        """The content as an open file, at its beginning when the form is whole; closed with the form, or with the part
+        once nobody has it.
+        """
+        if self._disk is not None:
+            return self._disk
+        if self._view is None:
+            self._view = io.BytesIO(self.read())
+        return self._view
 
     def read(self) -> bytes:
-        """The whole content, in memory."""
-        if isinstance(self._file, io.BytesIO):
-            return self._file.getvalue()
-        self._file.seek(0)
-        return self._file.read()
+        """The whole content, in memory. Raises: ValueError once it is closed."""
+        if self._disk is not None:
+            self._disk.seek(0)
+            return self._disk.read()
+        content = b"".join(self._pieces())
+        self._held = [content]
+        return content
 
     def save(self, path: str | bytes | os.PathLike[str]) -> None:
         """Write the content to a new file. It blocks as long as that takes: `worker.offload` is for long ones.
 
-        Raises: FileExistsError if there is one of that name; OSError as open and write do, and nothing is left then.
+        Raises: FileExistsError if there is one of that name; OSError as open and write do, and nothing is left then;
+            ValueError once it is closed.
         """
-        self._file.seek(0)
+        pieces: list[bytes | bytearray] = []
+        if self._disk is not None:
+            self._disk.seek(0)
+        else:
+            pieces = self._pieces()
         with open(path, "xb") as target:
             try:
-                shutil.copyfileobj(self._file, target, _COPY_BYTES)
+                target.writelines(pieces)
+                if self._disk is not None:
+                    shutil.copyfileobj(self._disk, target, _COPY_BYTES)
                 target.flush()
             except BaseException:
                 os.unlink(path)
@@ -129,21 +155,41 @@ class Part:
 
     def close(self) -> None:
         """Forget the content."""
-        self._file.close()
+        self._held = None
+        for file in (self._disk, self._view):
+            if file is not None:
+                file.close()
 
-    def take(self, data: bytes, limits: MultipartLimits) -> None:
+    def append(self, data: bytes) -> None:
         """Append to the content, as the reader does."""
         self.size += len(data)
-        if self.file_name is None:
-            if self.size > limits.max_field_bytes:
-                raise TooLargeError(f"field {self.name[:40]!r} of more than {limits.max_field_bytes} bytes")
-        elif self.size > limits.max_file_bytes:
-            raise TooLargeError(f"file {self.name[:40]!r} of more than {limits.max_file_bytes} bytes")
-        elif self.size > limits.memory_bytes and isinstance(self._file, io.BytesIO):
-            held = self._file.getbuffer()
-            self._file = tempfile.TemporaryFile()  # noqa: SIM115
-            self._file.write(held)
-        self._file.write(data)
+        if self._disk is not None:
+            self._disk.write(data)
+            return
+        held = self._pieces()
+        if len(data) >= _SMALL_BYTES:
+            held.append(data)
+        elif held and isinstance(held[-1], bytearray) and len(held[-1]) < _COPY_BYTES:
+            held[-1] += data  # an object for each byte that a client sends alone would be dear
+        else:
+            held.append(bytearray(data))
+
+    def move_to_disk(self) -> None:
+        """Go on in a temporary file, which has no name."""
+        self._disk = tempfile.TemporaryFile()  # noqa: SIM115
+        self._disk.writelines(self._pieces())
+        self._held = []
+
+    def rewind(self) -> None:
+        """Put the file at its beginning, for whoever reads it."""
+        if self._disk is not None:
+            self._disk.seek(0)
+
+    def _pieces(self) -> list[bytes | bytearray]:
+        """What is in memory."""
+        if self._held is None:
+            raise ValueError(f"part {self.name!r} was closed")
+        return self._held
 
 
 class MultipartForm:
@@ -226,6 +272,8 @@ class MultipartReader:
         self._parts: list[Part] = []
         self._unread: bytes | None = b""  # of a beginning that is too short to tell what it is; then None
         self._received = 0
+        self._field_bytes = 0
+        self._held_bytes = 0  # of files, in memory
         self._opening = b"--" + boundary
         self._parser = multipart.PushMultipartParser(
             boundary,
@@ -259,7 +307,7 @@ class MultipartReader:
             self.close()
             raise MalformedError("the form ends before its last boundary") from error
         for part in self._parts:
-            part.file.seek(0)
+            part.rewind()
         return MultipartForm(self._parts)
 
     def close(self) -> None:
@@ -275,25 +323,59 @@ class MultipartReader:
         start = data.removeprefix(b"\r\n")
         if len(start) < len(self._opening) + 2:
             self._unread = data
-            if not (self._opening + b"\r\n").startswith(start) and not (self._opening + b"--").startswith(start):
-                raise MalformedError("the form does not begin with its boundary")
             return b""
         if not start.startswith((self._opening + b"\r\n", self._opening + b"--")):
             raise MalformedError("the form does not begin with its boundary")
         self._unread = None
         return start
 
+    def _begin_part(self, fields: list[tuple[str, str]], name: str, file_name: str | None) -> Part:
+        """A part, once its fields are read.
+
+        The parser overlooks a bare CR or LF in a field line where its cuts hide it, and takes the last of two
+        dispositions, where others take the first.
+        """
+        content_type = None
+        dispositions = 0
+        for field, value in fields:
+            if _CONTROL.search(value) is not None:
+                raise MalformedError(f"part {len(self._parts) + 1} of the form: control byte in a field")
+            if field == "Content-Type":
+                content_type = value
+            dispositions += field == "Content-Disposition"
+        if dispositions > 1:
+            raise MalformedError(f"part {len(self._parts) + 1} of the form: two dispositions")
+        if not name:
+            raise MalformedError(f"part {len(self._parts) + 1} of the form has no name")
+        return Part(name, file_name, content_type)
+
+    def _take(self, part: Part, data: bytes) -> None:
+        """Append to the content of a part, within the limits."""
+        limits = self._limits
+        size = part.size + len(data)
+        if part.file_name is None:
+            self._field_bytes += len(data)
+            if size > limits.max_field_bytes:
+                raise TooLargeError(f"field {part.name[:40]!r} of more than {limits.max_field_bytes} bytes")
+            if self._field_bytes > limits.max_fields_bytes:
+                raise TooLargeError(f"fields of more than {limits.max_fields_bytes} bytes together")
+        elif size > limits.max_file_bytes:
+            raise TooLargeError(f"file {part.name[:40]!r} of more than {limits.max_file_bytes} bytes")
+        elif not part.is_on_disk:
+            self._held_bytes += len(data)
+            if self._held_bytes > limits.memory_bytes:
+                self._held_bytes -= size
+                part.move_to_disk()
+        part.append(data)
+
     def _read(self, piece: bytes) -> None:
         """Have the parser read, and keep what it finds."""
         try:
             for event in self._parser.parse(piece):
                 if isinstance(event, multipart.MultipartSegment):
-                    if not event.name:
-                        raise MalformedError(f"part {len(self._parts) + 1} of the form has no name")
-                    content_type = next((value for name, value in event.headerlist if name == "Content-Type"), None)
-                    self._parts.append(Part(event.name, event.filename, content_type))
+                    self._parts.append(self._begin_part(event.headerlist, event.name, event.filename))
                 elif event:
-                    self._parts[-1].take(event, self._limits)
+                    self._take(self._parts[-1], event)
         except multipart.ParserLimitReached as error:
             raise TooLargeError(f"a form of too many or too large parts: {error}") from error
         except multipart.MultipartError as error:

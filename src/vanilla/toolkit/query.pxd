@@ -7,7 +7,6 @@ cdef int AMPERSAND, EQUALS
 cdef class Query:
     cdef readonly bytes data
     cdef Py_ssize_t count
-    cdef bint has_escapes
 
     cdef bytes value(self, Py_ssize_t equals, Py_ssize_t end)
     cdef Py_ssize_t find(self, bytes name, Py_ssize_t at) noexcept

@@ -45,11 +45,15 @@ class Query:
     Source: WHATWG URL, application/x-www-form-urlencoded parsing; RFC 3986 section 2.1.
     """
 
+    def __cinit__(self) -> None:
+        self.data = b""  # whoever makes one by __new__ alone gets an empty one
+
     def __init__(self, data: bytes = b"", *, max_pairs: cython.Py_ssize_t = PAIRS_MAX) -> None:
         source: cython.p_const_uchar = data
         length: cython.Py_ssize_t = len(data)
         at: cython.Py_ssize_t
         start: cython.Py_ssize_t = 0
+        has_escapes: cython.bint = False
         self.data = data
         self.count = 0
         for at in range(length):
@@ -57,9 +61,9 @@ class Query:
                 self.count += at > start
                 start = at + 1
             elif source[at] == PERCENT:
-                self.has_escapes = True
+                has_escapes = True
         self.count += length > start
-        if self.has_escapes:
+        if has_escapes:
             check(data)
         if self.count > max_pairs:
             raise TooManyPairsError(f"{self.count} pairs where {max_pairs} may be")
