@@ -20,10 +20,10 @@ import mixed
 import neighbours
 import prepare
 import rates
+import routes
 import scaling
 import streams
 import table
-import toolkit
 from catalogue import BASELINE, OURS, Server, servers
 from load import DEFAULT_PROFILES, PROFILES
 
@@ -34,8 +34,8 @@ SOAK_CONNECTIONS = 100_000
 SUBSCRIBERS = 10_000
 STREAM_MEBIBYTES = 1024
 SOAK_MIXED_SECONDS = 600
-ROOMS = (cases, mechanisms, toolkit)
-KNOWN = PROFILES | cases.PROFILES | mechanisms.PROFILES | toolkit.PROFILES
+ROOMS = (cases, mechanisms, routes)
+KNOWN = PROFILES | cases.PROFILES | mechanisms.PROFILES | routes.PROFILES
 MODES = ("backends", "idle", "threads", "slow", "soak", "sse", "streams", "soak_mixed")
 
 
@@ -56,7 +56,7 @@ def parse_arguments() -> argparse.Namespace:
     modes.add_argument("--soak", type=int, nargs="?", const=SOAK_REQUESTS, metavar="REQUESTS", help="(5000000)")
     modes.add_argument("--soak-connections", type=int, default=SOAK_CONNECTIONS, metavar="CONNECTIONS", help="(100000)")
     modes.add_argument("--cases", action="store_true", help=f"the profiles {', '.join(cases.PROFILES)}")
-    modes.add_argument("--toolkit", action="store_true", help=f"the profiles {', '.join(toolkit.PROFILES)}")
+    modes.add_argument("--toolkit", action="store_true", help=f"the profiles {', '.join(routes.PROFILES)}")
     modes.add_argument("--backends", action="store_true", help="event mechanisms beside each other, idle ones too")
     modes.add_argument("--sse", type=int, nargs="?", const=SUBSCRIBERS, metavar="SUBSCRIBERS", help="(10000)")
     modes.add_argument("--streams", type=int, nargs="?", const=STREAM_MEBIBYTES, metavar="MIB", help="(1024)")
@@ -66,7 +66,7 @@ def parse_arguments() -> argparse.Namespace:
     if arguments.cases:
         arguments.profiles = [*(arguments.profiles or ()), *cases.PROFILES]
     if arguments.toolkit:
-        arguments.profiles = [*(arguments.profiles or ()), *toolkit.PROFILES]
+        arguments.profiles = [*(arguments.profiles or ()), *routes.PROFILES]
     if arguments.backends:
         arguments.profiles = [*(arguments.profiles or ()), *mechanisms.PROFILES]
     if arguments.rounds < 1 or arguments.seconds < 1:
