@@ -29,8 +29,11 @@ if IS_CROSS:
 
 # Modules that some platforms alone can compile: how sys.platform begins there.
 BACKENDS = {
+    "vanilla.backends.acceptex": ("win32",),
+    "vanilla.backends.completions": ("win32",),
     "vanilla.backends.epoll": ("linux",),
     "vanilla.backends.io_uring": ("linux",),
+    "vanilla.backends.iocp": ("win32",),
     "vanilla.backends.offered": ("linux",),
     "vanilla.backends.poll": ("linux", "darwin", "freebsd"),
     "vanilla.backends.readiness": ("linux", "darwin", "freebsd"),
@@ -57,7 +60,7 @@ def extensions() -> list[Extension]:
         Extension(
             name,
             [path.as_posix()],
-            libraries=["ws2_32"] if TARGET == "win32" else [],
+            libraries=["ws2_32", "ntdll"] if TARGET == "win32" else [],
             extra_compile_args=FLAGS,
             extra_link_args=LINK_FLAGS,
         )

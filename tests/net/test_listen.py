@@ -9,7 +9,7 @@ import pytest
 
 from vanilla.errors import ConfigError
 from vanilla.limits import Limits
-from vanilla.net.listen import UDS_PATH_BYTES_MAX, Listener, parse_bind
+from vanilla.net.listen import UDS_PATH_BYTES_MAX, Listener, check_platform, parse_bind
 
 
 @pytest.mark.parametrize(
@@ -77,6 +77,22 @@ def test_a_bind_that_cannot_be_read_is_refused(text: str) -> None:
 
 def test_a_path_may_be_as_long_as_the_kernel_takes() -> None:
     assert len(str(Listener(uds="x" * UDS_PATH_BYTES_MAX).uds)) == UDS_PATH_BYTES_MAX
+
+
+@pytest.mark.parametrize(
+    ("listener", "message"),
+    [
+        pytest.param(Listener(uds="s"), "uds='s': Python has no unix sockets in Windows; give host", id="unix"),
+        pytest.param(Listener(fd=3), "fd=3: in Windows no socket is inherited", id="descriptor"),
+        pytest.param(Listener(systemd="web"), "systemd='web': there is no systemd", id="systemd"),
+        pytest.param(Listener(reuse_port=True), "reuse_port=True: Windows shares no port", id="shared_port"),
+    ],
+)
+def test_what_windows_has_not_is_refused_there_in_words(listener: Listener, message: str) -> None:
+    check_platform(listener, "linux")
+    with pytest.raises(ConfigError) as caught:
+        check_platform(listener, "win32")
+    assert message in str(caught.value)
 
 
 def test_a_listener_is_a_value() -> None:

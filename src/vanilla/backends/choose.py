@@ -23,10 +23,14 @@ class Mechanism(NamedTuple):
 MECHANISMS = {
     "epoll": Mechanism(("linux",), "Linux", "Epoll"),
     "io_uring": Mechanism(("linux",), "Linux", "IoUring"),
+    "iocp": Mechanism(("win32",), "Windows", "Iocp"),
     "poll": Mechanism((), "POSIX systems", "Poll"),
 }
 BACKENDS = tuple(MECHANISMS)
-AUTO = {"linux": ("epoll", "io_uring", "poll")}  # by the beginning of sys.platform: what is tried first
+AUTO = {
+    "linux": ("epoll", "io_uring", "poll"),
+    "win32": ("iocp",),
+}  # by the beginning of sys.platform: what is tried first
 AUTO_ELSEWHERE = ("poll",)
 
 _said: set[str] = set()  # what `auto` passed over is said once in a process

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import cython
 from cython.cimports.vanilla.contract.response import RAW
 from cython.cimports.vanilla.engine.connections import Waiting, new_waiting
@@ -14,6 +12,7 @@ from cython.cimports.vanilla.engine.timings import note_timing
 from cython.cimports.vanilla.engine.watches import Watch
 
 from vanilla.engine.calls import log
+from vanilla.net.descriptors import explain, name_file
 from vanilla.steps import Step
 
 _CLOSE, _SUSPEND = Step.CLOSE, Step.SUSPEND
@@ -177,8 +176,8 @@ class Handling(Resuming):
             whose.peer_address = self.cut_peer
             log.warning(
                 "send_file: %s: %s, %d bytes before the end of an answer; closed the connection of %s (and %d more)",
-                os.readlink(f"/proc/self/fd/{self.cut_file.fd}"),
-                os.strerror(self.cut_errno) if self.cut_errno else "the file became shorter while it was sent",
+                name_file(self.cut_file.fd),
+                explain(self.cut_errno) if self.cut_errno else "the file became shorter while it was sent",
                 self.cut_bytes,
                 whose.peer or "a unix socket",
                 self.cut_count - 1,

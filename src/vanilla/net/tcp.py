@@ -1,11 +1,18 @@
 """TCP listening sockets: a group per address with one socket for each worker, spread over by the kernel's SO_REUSEPORT.
 
+Windows has no such thing: there the workers share one socket through duplicates, and whoever is ready takes the next.
+
 # Facts about SO_REUSEPORT (socket(7); Linux net/ipv4/inet_connection_sock.c)
 # A second server that sets it on a taken port starts without an error and takes a share of the connections. So the
 # first socket of a group binds and listens without it, which the kernel refuses if anybody listens there; only then is
 # it set, and the rest of the group joins. There is no moment at which two servers could both have passed a check.
 # SO_REUSEADDR lets a port be bound whose old connections are in TIME_WAIT; two sockets may then be bound at once, but
 # the second listen(2) fails. Hence listen belongs to the check.
+#
+# Facts about Windows
+# There SO_REUSEADDR lets anybody take a port that somebody listens on, and needs no asking for ports in TIME_WAIT.
+# SO_EXCLUSIVEADDRUSE refuses them. A port may stay taken while connections of its last listener go on.
+# listen() takes 200 at most, but for SOMAXCONN, which stands for as many as the system sees fit.
 """
 
 from __future__ import annotations
@@ -13,13 +20,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
-import os
 import socket
+import sys
 from typing import Any
 
 from vanilla.errors import BindError
+from vanilla.net.descriptors import explain
 
 LOG = logging.getLogger("vanilla")
+BACKLOG_PLAIN_MAX, BACKLOG_MOST = 200, 2**31 - 1  # in Windows: see above
 PORT_ATTEMPTS_MAX = 16  # for port 0 on a name with several addresses: the port must be free on all of them
 
 _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
@@ -93,6 +102,11 @@ def _open_group(
 ) -> list[socket.socket]:
     with contextlib.ExitStack() as on_failure:
         group: list[socket.socket] = []
+        if sys.platform == "win32":
+            group.append(on_failure.enter_context(_listening(family, address, backlog, shared=False)))
+            group += [on_failure.enter_context(group[0].dup()) for _ in range(workers - 1)]
+            on_failure.pop_all()
+            return group
         for index in range(workers):
             shared = reuse_port or index > 0
             one = on_failure.enter_context(_listening(family, address, backlog, shared=shared))
@@ -109,13 +123,16 @@ def _listening(family: socket.AddressFamily, address: tuple[Any, ...], backlog: 
         try:
             one = on_failure.enter_context(socket.socket(family, socket.SOCK_STREAM))
             one.setblocking(False)
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if sys.platform == "win32":
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+            else:
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if shared:
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             if family == socket.AF_INET6:
                 one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             one.bind(address)
-            one.listen(backlog)
+            one.listen(backlog if sys.platform != "win32" or backlog <= BACKLOG_PLAIN_MAX else BACKLOG_MOST)
         except OSError as error:
             raise bind_error(f"{address[0]}:{address[1]}", error, _ADVICE) from error
         on_failure.pop_all()
@@ -126,4 +143,4 @@ def bind_error(where: str, error: OSError, advice: dict[int, str]) -> BindError:
     """The kernel's refusal as what users catch: where, what, what instead."""
     code = error.errno or 0
     instead = advice.get(code, "")
-    return BindError(code, f"{where}: {os.strerror(code).lower()}{instead and '; ' + instead}")
+    return BindError(code, f"{where}: {explain(code).lower()}{instead and '; ' + instead}")
