@@ -10,6 +10,8 @@
 PYTHON ?= python3
 APP ?= examples/tiny/app.py
 SECONDS ?= 60
+TARGET ?= *
+SEED ?= 1 2 3
 ARGS ?=
 
 FOUND := $(shell $(PYTHON) -c 'import sys, sysconfig; f = sysconfig.get_config_var; print("%d.%d%s" % (*sys.version_info[:2], sys.abiflags), f("SOABI"))')
@@ -22,7 +24,12 @@ WINDOWS := build/windows
 WINDOWS_TESTS := tests/contract tests/engine tests/http1 tests/sse tests/server/test_totals.py \
 	tests/server/test_trial.py tests/testing/test_responses.py tests/test_buffers.py tests/test_files.py \
 	tests/test_layers.py tests/test_limits.py
+KQUEUE := build/kqueue-$(ABI)
+KQUEUE_FLAGS ?=
+KQUEUE_TESTS := tests/backends tests/behaviour tests/engine tests/net tests/server tests/sse tests/testing \
+	tests/test_cli.py tests/test_options.py tests/test_packaging.py examples
 BROWSER := build/browser-$(ABI)
+FAULTS := build/faults-$(ABI).so
 CHROMIUM ?= $(firstword $(shell command -v chromium chromium-browser google-chrome))
 TOOLS := $(VENV)/.tools-$(ABI)
 INSTALLED := $(VENV)/.installed-$(ABI)
@@ -32,7 +39,7 @@ SETUP := $(BIN)/python -W ignore setup.py -q
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help serve test test-windows browser lint format sanitize sanitized fuzz bench wheel clean
+.PHONY: help serve test test-faults test-kqueue test-windows check-bsd browser lint format sanitize sanitized fuzz bench wheel clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -43,10 +50,31 @@ serve: $(INSTALLED) ## build, and serve APP (examples/tiny/app.py) on http://127
 test: $(INSTALLED) ## build, and run the whole suite; ARGS="-k pipelining"
 	$(BIN)/pytest $(ARGS)
 
+# The modules that macOS and FreeBSD have, on Linux: tests/kqueue emulates their kqueue(2). Nothing here takes epoll. The
+# emulation's flags, explained there, concern one module, which is built anew where they have changed.
+test-kqueue: $(INSTALLED) ## run what needs sockets over an emulated kqueue; ARGS="tests/server", KQUEUE_FLAGS=-DKQUEUE_ADD_ENABLES=0
+	@mkdir -p $(KQUEUE)
+	@echo '$(KQUEUE_FLAGS)' | cmp -s - $(KQUEUE)/.flags || { rm -f $(KQUEUE)/lib/vanilla/backends/kqueue.*.so; \
+	echo '$(KQUEUE_FLAGS)' > $(KQUEUE)/.flags; }
+	VANILLA_KQUEUE='$(KQUEUE_FLAGS)' $(SETUP) build
+	VANILLA_KQUEUE='$(KQUEUE_FLAGS)' VANILLA_TEST_BACKENDS=kqueue PYTHONPATH=$(CURDIR)/$(KQUEUE)/lib \
+	$(BIN)/pytest $(or $(ARGS),$(KQUEUE_TESTS))
+
+check-bsd: $(TOOLS) ## compile every module for macOS and FreeBSD, by zig; nothing is run
+	@$(BIN)/pip install -q --group bsd
+	$(BIN)/python tests/bsd/compile.py $(ARGS)
+
 # Cross-compiled by zig, for a CPython of Windows that is run by Wine: tests/windows/wine.py fetches and says all.
 # Capturing descriptors would cost 5 ms a test there.
 test-windows: $(WINDOWS)/.built ## build for Windows, and run the tests that need no engine under Wine; ARGS="tests/http1"
 	$(BIN)/python tests/windows/wine.py -m pytest --capture=sys $(or $(ARGS),$(WINDOWS_TESTS))
+
+test-faults: $(INSTALLED) $(FAULTS) ## run the socket-level suite with system calls that fail at random; SEED=3 ARGS="-k pipelining"
+	$(BIN)/python tests/faults/run.py --shim $(FAULTS) --seeds "$(SEED)" $(ARGS)
+
+$(FAULTS): tests/faults/faults.c $(TOOLS)
+	@mkdir -p build
+	$$($(BIN)/python -c 'import setup; print(setup.find_compiler())') -O2 -Wall -Wextra -shared -fPIC -o $@ $< -ldl
 
 # Playwright comes into an environment of its own; the browser is the system's.
 browser: $(INSTALLED) ## look at the pages of the examples in CHROMIUM, found by itself; ARGS="-k seek"
@@ -68,8 +96,8 @@ format: $(TOOLS) ## let ruff lay out the code
 sanitize: sanitized ## run the suite under ASan and UBSan, with C assertions; ARGS="tests/engine"
 	$(UNDER_SANITIZERS) $(BIN)/pytest --timeout=300 --capture=sys $(ARGS)
 
-fuzz: sanitized ## run each fuzz target for SECONDS (60) under ASan and UBSan
-	@set -e; for target in $(patsubst fuzz/corpus/%,fuzz/%.py,$(wildcard fuzz/corpus/*)); do \
+fuzz: sanitized ## run each fuzz target for SECONDS (60) under ASan and UBSan; TARGET=content
+	@set -e; for target in $(patsubst fuzz/corpus/%,fuzz/%.py,$(wildcard fuzz/corpus/$(TARGET))); do \
 	echo "$$target, $(SECONDS) s"; $(UNDER_SANITIZERS) $(BIN)/python $$target --seconds $(SECONDS) $(ARGS); done
 
 # Needs gcc: its sanitizers are shared objects that an uninstrumented Python can preload. Python's own allocator would
@@ -115,7 +143,7 @@ $(TOOLS): pyproject.toml
 
 # What setup.py says holds for every module, so a change there is a build from nothing.
 $(BUILD)/.begun: setup.py
-	@rm -rf $(BUILD) $(SANITIZED)
+	@rm -rf $(BUILD) $(SANITIZED) $(KQUEUE)
 	@mkdir -p $(BUILD)
 	@touch $@
 

@@ -22,8 +22,12 @@ TARGET = os.environ.get("VANILLA_TARGET", sys.platform)  # the platform to build
 IS_CROSS = sys.platform != TARGET  # `make test-windows`: by zig, for the CPython of win32 that tests/windows prepares
 CROSS_PYTHON = pathlib.Path("build", "windows", "python")
 CROSS_SUFFIX = ".cp313-win_amd64.pyd"
-# Each interpreter builds into its own directory, so that going from one to another compiles nothing twice.
-BUILD = pathlib.Path("build", ("sanitize-" if SANITIZE else "") + str(sysconfig.get_config_var("SOABI")))
+# `make test-kqueue`: the modules of a BSD, over the kqueue(2) that tests/kqueue emulates on Linux.
+EMULATION = os.environ.get("VANILLA_KQUEUE")  # flags of the C compiler for it, perhaps none; None: no emulation
+EMULATOR = pathlib.Path("tests", "kqueue")
+# Each kind of build and each interpreter has its own, so that going from one to another compiles nothing twice.
+KIND = ("" if EMULATION is None else "kqueue-") + ("sanitize-" if SANITIZE else "")
+BUILD = pathlib.Path("build", KIND + str(sysconfig.get_config_var("SOABI")))
 if IS_CROSS:
     BUILD = CROSS_PYTHON.parent
 
@@ -34,6 +38,7 @@ BACKENDS = {
     "vanilla.backends.epoll": ("linux",),
     "vanilla.backends.io_uring": ("linux",),
     "vanilla.backends.iocp": ("win32",),
+    "vanilla.backends.kqueue": ("darwin", "freebsd"),
     "vanilla.backends.offered": ("linux",),
     "vanilla.backends.poll": ("linux", "darwin", "freebsd"),
     "vanilla.backends.readiness": ("linux", "darwin", "freebsd"),
@@ -46,27 +51,37 @@ Options.warning_errors = True
 if SANITIZE:
     FLAGS = ["-O1", "-g", "-UNDEBUG", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
     LINK_FLAGS = ["-fsanitize=address,undefined"]
+    if "clang" in os.environ.get("CC", ""):
+        FLAGS.append("-fno-sanitize=pointer-overflow")  # Cython adds to the NULL that stands for no keywords
 else:
     FLAGS, LINK_FLAGS = ["-O3", "-g0", "-DNDEBUG", "-fvisibility=hidden"], []
 FLAGS += ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers", "-Wno-cast-function-type"]
 FLAGS += ["-Wno-unused-but-set-variable"]  # what only an assertion reads
 
 
-def extensions() -> list[Extension]:
+def extensions(platform: str = TARGET if EMULATION is None else "freebsd") -> list[Extension]:
     """One extension for each `.py` with a `.pxd` beside it, but for the backends of other platforms."""
     paths = sorted(path.with_suffix(".py") for path in SOURCES.rglob("*.pxd"))
     names = {".".join(path.relative_to(SOURCES).with_suffix("").parts): path for path in paths if path.exists()}
-    return [
+    found = [
         Extension(
             name,
             [path.as_posix()],
             libraries=["ws2_32", "ntdll"] if TARGET == "win32" else [],
-            extra_compile_args=FLAGS,
-            extra_link_args=LINK_FLAGS,
+            extra_compile_args=[*FLAGS],
+            extra_link_args=[*LINK_FLAGS],
         )
         for name, path in names.items()
-        if TARGET.startswith(BACKENDS.get(name, ("",)))
+        if platform.startswith(BACKENDS.get(name, ("",)))
     ]
+    if EMULATION is not None:
+        [kqueue] = [one for one in found if one.name == "vanilla.backends.kqueue"]
+        kqueue.sources.append((EMULATOR / "kqueue.c").as_posix())
+        kqueue.include_dirs.append((EMULATOR / "include").as_posix())
+        kqueue.depends.append((EMULATOR / "include" / "sys" / "event.h").as_posix())
+        kqueue.extra_compile_args += ["-pthread", "-DKQUEUE_INTERPOSES_CLOSE", *EMULATION.split()]
+        kqueue.extra_link_args.append("-pthread")
+    return found
 
 
 def find_compiler() -> str | None:
@@ -88,26 +103,27 @@ def check_tools() -> None:
             raise SystemExit(f"vanilla-http: nothing to build for {TARGET} with; run: make test-windows")
         return
     if not any(sys.platform.startswith(platforms) for platforms in BACKENDS.values()):
-        raise SystemExit(f"vanilla-http: no backend for {sys.platform} yet; it runs on Linux")
+        raise SystemExit(f"vanilla-http: no backend for {sys.platform} yet; it runs on Linux, macOS and FreeBSD")
     if find_compiler() is None:
         raise SystemExit("vanilla-http: no C compiler; install gcc or clang, or the Python package ziglang")
     if not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists():
         raise SystemExit("vanilla-http: no Python.h; install Python's headers (Debian, Ubuntu: python3-dev)")
 
 
-class BuildExtensions(build_ext):
-    """Translate what changed to C, then compile what changed, each with a process per CPU."""
+def count_cpus() -> int:
+    """Those that this process may use, where that can be told."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
-    def run(self) -> None:
-        check_tools()
-        os.environ["CC"] = str(find_compiler())
-        self.parallel = self.parallel or len(os.sched_getaffinity(0))
-        try:
-            translated = cythonize(
-                extensions(),
-                build_dir=(BUILD / "cython").as_posix(),
+
+def translate(untranslated: list[Extension], build: pathlib.Path, process_count: int) -> list[Extension]:
+    """Have Cython make C of what changed, below `build`: the extensions with the C for sources."""
+    try:
+        return list(
+            cythonize(
+                untranslated,
+                build_dir=(build / "cython").as_posix(),
                 include_path=[SOURCES.as_posix()],
-                nthreads=self.parallel,
+                nthreads=process_count,
                 emit_linenums=SANITIZE,
                 compiler_directives={
                     "language_level": 3,
@@ -119,9 +135,19 @@ class BuildExtensions(build_ext):
                     "embedsignature": True,
                 },
             )
-        except CompileError as error:  # its messages are printed; a traceback of the worker's would only hide them
-            raise SystemExit(f"vanilla-http: Cython refused {error}") from None
-        by_name = {extension.name: extension for extension in translated}
+        )
+    except CompileError as error:  # its messages are printed; a traceback of the worker's would only hide them
+        raise SystemExit(f"vanilla-http: Cython refused {error}") from None
+
+
+class BuildExtensions(build_ext):
+    """Translate what changed to C, then compile what changed, each with a process per CPU."""
+
+    def run(self) -> None:
+        check_tools()
+        os.environ["CC"] = str(find_compiler())
+        self.parallel = self.parallel or count_cpus()
+        by_name = {extension.name: extension for extension in translate(extensions(), BUILD, self.parallel)}
         for extension in self.extensions:
             extension.sources = by_name[extension.name].sources
             extension.depends = by_name[extension.name].depends

@@ -14,6 +14,7 @@ from types import FrameType
 
 import cases
 import fanout
+import mechanisms
 import memory
 import mixed
 import neighbours
@@ -32,8 +33,8 @@ SOAK_CONNECTIONS = 100_000
 SUBSCRIBERS = 10_000
 STREAM_MEBIBYTES = 1024
 SOAK_MIXED_SECONDS = 600
-KNOWN = PROFILES | cases.PROFILES
-MODES = ("idle", "threads", "slow", "soak", "sse", "streams", "soak_mixed")
+KNOWN = PROFILES | cases.PROFILES | mechanisms.PROFILES
+MODES = ("backends", "idle", "threads", "slow", "soak", "sse", "streams", "soak_mixed")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -53,12 +54,16 @@ def parse_arguments() -> argparse.Namespace:
     modes.add_argument("--soak", type=int, nargs="?", const=SOAK_REQUESTS, metavar="REQUESTS", help="(5000000)")
     modes.add_argument("--soak-connections", type=int, default=SOAK_CONNECTIONS, metavar="CONNECTIONS", help="(100000)")
     modes.add_argument("--cases", action="store_true", help=f"the profiles {', '.join(cases.PROFILES)}")
+    modes.add_argument("--backends", action="store_true", help="event mechanisms beside each other, idle ones too")
     modes.add_argument("--sse", type=int, nargs="?", const=SUBSCRIBERS, metavar="SUBSCRIBERS", help="(10000)")
     modes.add_argument("--streams", type=int, nargs="?", const=STREAM_MEBIBYTES, metavar="MIB", help="(1024)")
     modes.add_argument("--soak-mixed", type=int, nargs="?", const=SOAK_MIXED_SECONDS, metavar="SECONDS", help="(600)")
+    modes.add_argument("--soak-backend", metavar="NAME", help="event mechanism of --soak-mixed (auto)")
     arguments = parser.parse_args()
     if arguments.cases:
         arguments.profiles = [*(arguments.profiles or ()), *cases.PROFILES]
+    if arguments.backends:
+        arguments.profiles = [*(arguments.profiles or ()), *mechanisms.PROFILES]
     if arguments.rounds < 1 or arguments.seconds < 1:
         parser.error("--rounds and --seconds: at least 1")
     if unknown := set(arguments.profiles or ()) - KNOWN.keys():
@@ -76,7 +81,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.profiles or arguments.threads or arguments.slow:
         prepare.require_wrk()
     found = servers(arguments.python, prepare.compile_program("epoll"))
-    in_case = {name: cases.servers_of(name, arguments.python) for name in cases.PROFILES}
+    in_case = {name: room.servers_of(name, arguments.python) for room in (cases, mechanisms) for name in room.PROFILES}
     everybody = [*found, *(server.name for taking_part in in_case.values() for server in taking_part)]
     if unknown := set(arguments.servers or ()) - set(everybody):
         names = ", ".join(dict.fromkeys(everybody))
@@ -104,6 +109,9 @@ def run(arguments: argparse.Namespace) -> None:
         publish(rates.measure_profile(profile, chosen[profile.name], conditions))
     if arguments.idle:
         publish(memory.measure_idle(idle, arguments.idle, conditions))
+    if arguments.backends:
+        among = mechanisms.loops(arguments.python)
+        publish(memory.measure_idle(among, arguments.idle or IDLE_CONNECTIONS, conditions, "backend_idle"))
     if arguments.threads:
         publish(scaling.measure_threads(found[OURS], conditions))
     if arguments.slow:
@@ -115,7 +123,8 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.streams:
         publish(streams.measure_streams(arguments.python, arguments.streams, conditions))
     if arguments.soak_mixed:
-        publish(mixed.measure_soak_mixed(arguments.python, arguments.soak_mixed, conditions))
+        seconds, backend = arguments.soak_mixed, arguments.soak_backend
+        publish(mixed.measure_soak_mixed(arguments.python, seconds, conditions, backend))
 
 
 def choose(found: Iterable[Server], names: list[str] | None, reference: str = "") -> list[Server]:

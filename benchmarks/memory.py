@@ -23,9 +23,9 @@ IDLE_COLUMNS = ("server", "RSS before MiB", "RSS after MiB", "bytes/connection",
 SOAK_COLUMNS = ("server", "RSS at start MiB", "RSS before MiB", "RSS after MiB", "after - before MiB", "requests/s")
 
 
-def measure_idle(servers: Sequence[Server], connections: int, conditions: Conditions) -> Table:
+def measure_idle(servers: Sequence[Server], connections: int, conditions: Conditions, name: str = "idle") -> Table:
     """User-space memory of each server per connection that has made one request and then waits."""
-    table = Table("idle", f"{connections:,} idle keep-alive connections", IDLE_COLUMNS)
+    table = Table(name, f"{connections:,} idle keep-alive connections", IDLE_COLUMNS)
     for server in servers:
         try:
             table.rows.append(_idle_row(server, connections, conditions))

@@ -24,12 +24,17 @@ MIB = 2**20
 COLUMNS = ("after", "requests", "disconnects", "errors", "RSS MiB", "descriptors")
 
 
-def measure_soak_mixed(python: str, seconds: int, conditions: Conditions) -> Table:
-    """Resident memory and descriptors of a server without clients: at first, warmed up, and after each part."""
-    table = Table("soak_mixed", f"{seconds:,} s of everything at once", COLUMNS)
+def measure_soak_mixed(python: str, seconds: int, conditions: Conditions, backend: str | None) -> Table:
+    """Resident memory and descriptors of a server without clients: at first, warmed up, and after each part.
+
+    backend: the event mechanism; None for what `auto` is, whose table has no name in its title.
+    """
+    name, title = ("soak_mixed", "") if backend is None else (f"soak_mixed_{backend}", f" on {backend}")
+    table = Table(name, f"{seconds:,} s of everything at once{title}", COLUMNS)
     async_port = unused_port()
     file = str(prepare.file_of(FILE_BYTES))
-    command = (python, str(APPS / "vanilla_mixed.py"), "PORT", str(async_port), file)
+    program = (python, str(APPS / "vanilla_mixed.py"), "PORT", str(async_port), file)
+    command = ("env", f"VANILLA_BACKEND={backend or 'auto'}", *program)
     server = Server(name="vanilla", command=command)
     port = unused_port()
     warm_up = max(2, seconds // WARM_UP_SHARE)

@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import importlib.util
+import os
 import random
 import sys
 import tempfile
@@ -99,18 +100,23 @@ def run_unguided(check: Callable[[bytes], None], seeds: list[bytes], seconds: fl
     chance = random.Random(seed)
     end = time.monotonic() + seconds
     count = 0
-    while time.monotonic() < end:
-        data = chance.choice(seeds)
-        for _ in range(chance.choice([1, 2, 4, 16])):
-            data = mutate(data, chance)[:INPUT_BYTES_MAX]
-        try:
-            check(data)
-        except BaseException:
-            path = Path(f"crash-{hashlib.sha1(data).hexdigest()}")
-            path.write_bytes(data)
-            print(f"{data!r}\nwritten to {path}", file=sys.stderr)
-            raise
-        count += 1
+    path = Path(f"crash-{os.getpid()}")
+    with path.open("wb", buffering=0) as present:  # a sanitizer that finds something leaves no time to write it
+        while time.monotonic() < end:
+            data = chance.choice(seeds)
+            for _ in range(chance.choice([1, 2, 4, 16])):
+                data = mutate(data, chance)[:INPUT_BYTES_MAX]
+            present.seek(0)
+            present.truncate()
+            present.write(data)
+            try:
+                check(data)
+            except BaseException:
+                path = path.rename(f"crash-{hashlib.sha1(data).hexdigest()}")
+                print(f"{data!r}\nwritten to {path}", file=sys.stderr)
+                raise
+            count += 1
+    path.unlink()
     print(f"{count} inputs, nothing found")
 
 

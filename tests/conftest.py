@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import os
 import re
 from typing import NamedTuple
 
@@ -10,8 +11,11 @@ import pytest
 
 from vanilla.backends.choose import available_backends
 
+# VANILLA_TEST_BACKENDS=poll,epoll: these alone.
+BACKENDS = os.environ.get("VANILLA_TEST_BACKENDS", ",".join(available_backends())).split(",")
 
-@pytest.fixture(params=available_backends())
+
+@pytest.fixture(params=BACKENDS)
 def backend(request: pytest.FixtureRequest) -> str:
     """Each event mechanism that can be had here."""
     return request.param

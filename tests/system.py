@@ -148,6 +148,14 @@ def resident_bytes() -> int:
     return counters[2]
 
 
+def private_bytes() -> int:
+    """What this process has in memory that is its own: proc_pid_smaps(5)."""
+    if IS_WINDOWS:
+        return resident_bytes()
+    with open("/proc/self/smaps_rollup") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("Private_Dirty:"))
+
+
 class _Handle(ctypes.Structure):
     """SYSTEM_HANDLE_TABLE_ENTRY_INFO_EX."""
 

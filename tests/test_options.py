@@ -12,6 +12,7 @@ from vanilla.limits import Limits
 from vanilla.net.listen import Listener
 from vanilla.options import OPTIONS, apply_options, limit_options, parser, read_options
 from vanilla.server.config import ServerConfig
+from vanilla.server.cpus import usable_cpu_count
 
 
 def handle(request: object, response: object, worker: object) -> None:
@@ -37,7 +38,8 @@ EACH = [
     (["--fd", "3"], "fd", 3),
     (["--reuse-port", "true"], "reuse_port", True),
     (["--workers", "2"], "workers", 2),
-    (["--backend", "epoll"], "backend", "epoll"),
+    (["--workers", "auto"], "workers", usable_cpu_count()),
+    (["--backend", "poll"], "backend", "poll"),
     (["--backlog", "16"], "backlog", 16),
     (["--pin", "true"], "pin", True),
     (["--check-responses", "true"], "check_responses", True),

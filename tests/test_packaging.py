@@ -18,11 +18,15 @@ import vanilla
 ROOT = pathlib.Path(__file__).parents[1]
 SOURCES = ROOT / "src"
 INSTALLED = pathlib.Path(vanilla.__file__).parent
-COMPILED = sorted(
+PAIRS = sorted(
     ".".join(path.relative_to(SOURCES).with_suffix("").parts)
     for path in SOURCES.rglob("*.pxd")
     if path.with_suffix(".py").exists()
 )
+ONLY_LINUX = {f"vanilla.backends.{name}" for name in ("epoll", "io_uring", "offered", "ring")}
+ONLY_BSD = {"vanilla.backends.kqueue"}
+IS_BSD = "VANILLA_KQUEUE" in os.environ or not sys.platform.startswith("linux")  # the former: over an emulation
+ELSEWHERE = ONLY_LINUX if IS_BSD else ONLY_BSD
 
 HANDLER = """
     from vanilla import Interest, Limits, Listener, Request, Response, Server, ServerConfig, Step, Worker
@@ -77,13 +81,12 @@ def mypy(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[str]]
 
 def test_the_package_is_the_installed_one() -> None:
     assert not INSTALLED.is_relative_to(SOURCES)
-    if os.environ.get("VANILLA_SANITIZE") == "1":
-        assert "sanitize-" in str(INSTALLED)
-    else:
-        assert "site-packages" in str(INSTALLED)
+    assert ("sanitize-" in str(INSTALLED)) == (os.environ.get("VANILLA_SANITIZE") == "1")
+    assert ("kqueue-" in str(INSTALLED)) == ("VANILLA_KQUEUE" in os.environ)
+    assert ("site-packages" in str(INSTALLED)) == ("-cpython-" not in str(INSTALLED))
 
 
-@pytest.mark.parametrize("name", COMPILED)
+@pytest.mark.parametrize("name", [name for name in PAIRS if name not in ELSEWHERE])
 def test_a_module_with_a_pxd_is_compiled(name: str) -> None:
     module = importlib.import_module(name)
     assert module.__file__ is not None
@@ -91,10 +94,19 @@ def test_a_module_with_a_pxd_is_compiled(name: str) -> None:
     assert name == module.__name__
 
 
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_a_module_of_another_platform_is_there_to_be_read(name: str) -> None:
+    beginning = INSTALLED.parent.joinpath(*name.split("."))
+    assert [path.name for path in sorted(beginning.parent.glob(f"{beginning.name}.*"))] == [
+        f"{beginning.name}.pxd",
+        f"{beginning.name}.py",
+    ]
+
+
 def test_mypy_leaves_out_the_compiled_modules_and_no_others() -> None:
     overrides = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]["overrides"]
     [left_out] = [one["module"] for one in overrides if one.get("ignore_errors")]
-    assert left_out == [name for name in COMPILED if not name.startswith("vanilla.contract.")]  # users see a .pyi
+    assert left_out == [name for name in PAIRS if not name.startswith("vanilla.contract.")]  # users see a .pyi
 
 
 def test_the_version_is_the_same_everywhere() -> None:
@@ -112,14 +124,15 @@ def test_the_command_is_installed() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["py.typed", "contract/worker.pyi", "contract/worker.py", "contract/worker.pxd", "net/linux.pxd"]
+    "name",
+    ["py.typed", "contract/worker.pyi", "contract/worker.py", "contract/worker.pxd", "net/linux.pxd", "net/bsd.pxd"],
 )
 def test_a_file_that_tools_look_for_is_installed(name: str) -> None:
     assert (INSTALLED / name).is_file()
 
 
-def test_no_generated_c_is_installed() -> None:
-    assert not [*INSTALLED.rglob("*.c")]
+def test_no_c_is_installed() -> None:
+    assert not [*INSTALLED.rglob("*.c"), *INSTALLED.rglob("*.h")]
 
 
 def test_the_public_names_are_there() -> None:

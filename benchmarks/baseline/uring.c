@@ -274,7 +274,9 @@ static void make_ring(void) {
     struct parameters made = {.flags = RING_FLAGS, .completions = COMPLETIONS};
     ring_fd = (int)syscall(SYS_SETUP, SUBMISSIONS, &made);
     if (ring_fd < 0) fail("io_uring_setup");
-    size_t size = made.cq.first + made.completions * sizeof(struct completion);
+    size_t completions_end = made.cq.first + made.completions * sizeof(struct completion);
+    size_t array_end = made.sq.array + made.submissions * sizeof(uint32_t);
+    size_t size = completions_end > array_end ? completions_end : array_end;
     char *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring_fd, 0);
     submissions = mmap(NULL, made.submissions * sizeof(struct submission), PROT_READ | PROT_WRITE,
                        MAP_SHARED | MAP_POPULATE, ring_fd, OFFSET_SUBMISSIONS);

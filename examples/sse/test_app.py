@@ -6,7 +6,7 @@ import runpy
 import pytest
 
 from vanilla import Request, Response, ServerConfig, Step, Worker
-from vanilla.testing import Session, ask, count, drive, eof, headers_seen, repeat
+from vanilla.testing import Session, ask, count, drive, eof, frames, headers_seen, repeat
 
 PATH = str(pathlib.Path(__file__).with_name("app.py"))
 WORST = b"\n" * 1024  # the message that takes most room in a stream
@@ -33,7 +33,7 @@ def config_of(app) -> ServerConfig:
 def test_every_stream_on_every_worker_is_sent_every_message_in_order(app) -> None:
     with Session(config_of(app)) as session:
         streams = session.fire(repeat(8, ask(wire(b"GET /events"), headers_seen)))
-        answers = session.fire([ask(post(b"hello") + post(b"") + post(b"two\nlines"))])
+        answers = session.fire([ask(post(b"hello") + post(b"") + post(b"two\nlines"), frames(3))])
         results = session.wait(streams, count(b"data: lines\n\n", 1))
         assert answers.results[0].statuses == [204] * 3
         for result in results:

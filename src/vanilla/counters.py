@@ -57,7 +57,7 @@ class RequestTiming(NamedTuple):
 
 
 class Credentials(NamedTuple):
-    """Who is at the other end of a unix socket, as recorded at connect(2). Source: unix(7), SO_PEERCRED."""
+    """Who is at the other end of a unix socket, as recorded at connect(2)."""
 
     pid: int
     uid: int

@@ -8,10 +8,11 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 
+from vanilla.backends.choose import BACKENDS
 from vanilla.errors import ConfigError
 from vanilla.limits import Limits
 from vanilla.net.listen import Listener, parse_bind
-from vanilla.server.config import ServerConfig
+from vanilla.server.config import ServerConfig, auto_workers
 from vanilla.server.log import LEVELS
 from vanilla.version import VERSION
 
@@ -24,6 +25,11 @@ def read_whole(text: str) -> int:
     if not re.fullmatch(r"[0-9]+", text, re.ASCII):
         raise ValueError(f"{text!r} is not a whole number")
     return int(text)
+
+
+def read_workers(text: str) -> int:
+    """A number of workers; `auto` is one for each CPU that this process may use."""
+    return auto_workers() if text == "auto" else read_whole(text)
 
 
 def read_mode(text: str) -> int:
@@ -97,8 +103,8 @@ OPTIONS = (
     Option(("uds-mode",), read_mode, "MODE", "permissions of unix sockets, in octal; default: by the umask"),
     Option(("fd",), read_whole, "N", "listen on an inherited socket"),
     Option(("reuse-port",), read_flag, "", "share the TCP port with other processes that ask for the same"),
-    Option(("workers",), read_whole, "N", "threads that serve; default: the CPUs that this process may use"),
-    Option(("backend",), str, "NAME", "event mechanism: auto (default) or epoll"),
+    Option(("workers",), read_workers, "N", "threads that serve; default auto: one for each CPU it may use"),
+    Option(("backend",), str, "NAME", f"event mechanism: auto (default), {', '.join(BACKENDS)}"),
     Option(("backlog",), read_whole, "N", "connections the kernel holds ready for each socket; default 4096"),
     Option(("pin",), read_flag, "", "bind each worker to a CPU of its own"),
     Option(("check-responses",), read_flag, "", "answer 500 for incomplete responses; for development"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -16,6 +17,7 @@ import pytest
 
 from system import IS_WINDOWS, OBEYS_SIGNALS, send_signal, start_process
 from vanilla import Request, Response, ServerConfig, Worker
+from vanilla.testing import Received
 
 Handler = Callable[[Request, Response, Worker], object]
 
@@ -59,6 +61,19 @@ def numbered() -> Handler:
         response += b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(request.path) - 1, request.path[1:])
 
     return numbered
+
+
+@pytest.fixture
+def receive_answer() -> Callable[[socket.socket], bytes]:
+    """Takes one whole answer from a client, in however many pieces it comes, or what came before the end."""
+
+    def receive_answer(client: socket.socket) -> bytes:
+        received = Received()
+        while not received.frames and (piece := client.recv(65_536)):
+            received.append(piece)
+        return bytes(received.raw)
+
+    return receive_answer
 
 
 class Command:

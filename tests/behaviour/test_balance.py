@@ -135,6 +135,19 @@ def test_new_connections_of_a_worker_with_many_more_go_to_the_least_busy_one(con
         assert counters.accepted == counters.requests == MANY + 20 * FEW
 
 
+@pytest.mark.parametrize("worker_count", [2, 4])
+@pytest.mark.parametrize("at_once", [True, False], ids=["at_once", "one_by_one"])
+def test_connections_are_within_a_fifth_of_each_other_on_every_worker(
+    configure, held, listener, worker_count: int, at_once: bool
+) -> None:
+    with Session(configure(held, workers=worker_count, limits=PATIENT, listeners=[listener])) as session:
+        for _ in range(1 if at_once else 32):
+            connect(session, 256 if at_once else 8)
+        counts = [worker.counters().open for worker in session.server.workers]
+        assert sum(counts) == 256
+        assert max(counts) <= 1.2 * min(counts), counts
+
+
 @pytest.mark.parametrize("worker_count", [2, 12])
 def test_many_connections_at_once_end_up_even(configure, held, worker_count: int) -> None:
     with Session(configure(held, workers=worker_count, limits=PATIENT)) as session:
@@ -144,7 +157,7 @@ def test_many_connections_at_once_end_up_even(configure, held, worker_count: int
         assert max(counts) < 2 * min(counts) + 64 + LOOK_ACCEPTS_MAX
 
 
-def test_a_given_connection_has_the_peer_and_the_listener_that_it_came_by(configure, tmp_path) -> None:
+def test_a_given_connection_has_the_peer_and_the_listener_that_it_came_by(configure, tmp_path, receive_answer) -> None:
     def handle(request: Request, response: Response, worker: Worker) -> None:
         if request.body:
             response.reply(200, b"never sent: this listener takes no content")
@@ -160,10 +173,10 @@ def test_a_given_connection_has_the_peer_and_the_listener_that_it_came_by(config
                 for _ in range(FEW):
                     peer = stack.enter_context(socket.create_connection(session.server.addresses[2], timeout=20))
                     peer.sendall(GET)
-                    _, _, body = peer.recv(1000).partition(b"\r\n\r\n")
+                    _, _, body = receive_answer(peer).partition(b"\r\n\r\n")
                     assert body[2:] == b"%r" % (peer.getsockname(),)
                     peer.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")
-                    assert peer.recv(1000).startswith(b"HTTP/1.1 413 ")
+                    assert receive_answer(peer).startswith(b"HTTP/1.1 413 ")
 
 
 def test_new_clients_of_a_worker_held_up_in_a_handler_are_answered_by_another(configure, held, listener) -> None:
@@ -228,6 +241,7 @@ def test_the_most_connections_are_exact_however_they_are_shared_out(configure, h
             session.await_counters(lambda counters: counters.open == 0)
 
 
+@pytest.mark.exact("a worker may fill up while one is on its way to it")
 def test_a_worker_is_given_no_more_than_it_has_places_for(configure, held, tmp_path) -> None:
     """The least busy one may be full on one listener all the same."""
     limits = Limits(max_connections=2 * FEW, accept_timeout=None, keepalive_timeout=None)

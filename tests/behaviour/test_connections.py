@@ -129,3 +129,18 @@ def test_without_descriptors_a_server_serves_those_it_has_and_accepts_again_late
     assert server.wait() == 0
     warnings = [line for line in server.log.splitlines() if b"WARNING" in line or b"ERROR" in line]
     assert len(warnings) == 1, warnings
+
+
+@needs_descriptor_limit
+def test_a_server_without_descriptors_that_is_shut_down_still_takes_those_who_wait(command) -> None:
+    """Its idle connections close, and give their descriptors to those that waited for one with a request."""
+    server = command(LITTLE_ROOM)
+    with Client(server.address) as client:
+        idle = client.fire(repeat(64, ask(b"", sent)))
+        server.await_log(rb"(?i)descriptors|too many open files|EMFILE")
+        waiting = client.fire(repeat(64, ask(GET, sent)))
+        server.process.terminate()
+        results = client.wait(waiting, eof)
+        assert [result.statuses for result in results] == [[200]] * 64
+        assert {result.reset for result in client.wait(idle, eof)} == {False}
+        assert server.wait() == 0

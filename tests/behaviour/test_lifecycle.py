@@ -86,6 +86,7 @@ def test_an_answer_under_way_is_finished(configure) -> None:
         assert session.server.counters().in_flight == 0
 
 
+@pytest.mark.exact("counts the requests of one receive")
 def test_requests_that_wait_behind_answers_under_way_are_finished_too(configure) -> None:
     def handle(request, response, worker):
         response.reply(200, b"x" * 100_000)
@@ -222,9 +223,10 @@ def test_a_signal_under_load_answers_what_was_pipelined_up_to_the_answer_that_sa
         server.signal(signal.SIGTERM)
         results = client.wait(group, eof)
         for result in results:
-            assert result.frames[-1].closes
+            assert result.frames[-1].closes or len(result.frames) == 8  # all of them before the signal
             assert (result.rest, result.reset) == (b"", False)
             assert {frame.closes for frame in result.frames[:-1]} <= {False}
+        assert any(result.frames[-1].closes for result in results)
         assert server.wait() == 0
 
 

@@ -26,6 +26,7 @@ def connection_fields(frame) -> list[bytes]:
 HANDLERS = pytest.mark.parametrize("handler", [hello, reply])
 
 
+@pytest.mark.exact("a request that comes behind the last one once that is answered meets a closed connection")
 @HANDLERS
 @pytest.mark.parametrize(
     "head",

@@ -123,8 +123,8 @@ def connect(event_source):
 
 def post(server, body: bytes) -> bytes:
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as publisher:
-        publisher.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
-        return publisher.recv(1000)
+        publisher.sendall(b"POST / HTTP/1.0\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        return b"".join(iter(lambda: publisher.recv(1000), b""))
 
 
 @pytest.mark.parametrize("workers", [1, 3])

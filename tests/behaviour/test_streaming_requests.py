@@ -209,14 +209,17 @@ def test_an_upload_of_256_mib_costs_a_few_pieces(configure) -> None:
             for _ in range(256):
                 client.sendall(PATTERN)
                 expected.update(PATTERN)
-            answer = client.recv(65_536)
-        assert answer.endswith(b"%d %b" % (256 * len(PATTERN), expected.hexdigest().encode()))
+            digest = b"%d %b" % (256 * len(PATTERN), expected.hexdigest().encode())
+            answer = b""
+            while not answer.endswith(digest):
+                answer += client.recv(65_536)
         assert resident_bytes() - before < 8 * 1024 * 1024
 
 
 # What is wrong with it.
 
 HEAD = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+HEAD_ALONE = pytest.mark.exact("needs the end of the head before what is wrong behind it")
 
 
 @pytest.mark.parametrize(
@@ -278,6 +281,7 @@ def test_bad_content_cuts_off_an_answer_that_has_begun(configure) -> None:
     assert results[0].raw.endswith(b"5\r\nbegun\r\n")
 
 
+@HEAD_ALONE
 def test_a_handler_may_answer_bad_content_itself_and_the_connection_closes(configure) -> None:
     @streaming
     def handle(request, response, worker):
@@ -545,6 +549,7 @@ def test_the_head_can_be_read_at_any_time_and_the_content_only_by_pieces(configu
     assert seen == [(b"POST", b"/", b"a", b"hello")]
 
 
+@pytest.mark.exact("needs content that comes with its head")
 def test_whole_content_can_be_read_either_way_and_on_any_server(configure) -> None:
     def handle(request, response, worker):
         request.on_body(lambda request, response, worker, piece, event: response.reply(200, piece + request.body))
@@ -622,8 +627,8 @@ def test_64_uploads_to_coroutines_do_not_mix(configure) -> None:
 @pytest.mark.parametrize(
     ("pieces", "status"),
     [
-        pytest.param([HEAD, b"x\r\n"], 400, id="malformed"),
-        pytest.param([HEAD + b"5\r\nhello\r\n", b"6\r\n"], 413, id="too_large"),
+        pytest.param([HEAD, b"x\r\n"], 400, id="malformed", marks=HEAD_ALONE),
+        pytest.param([HEAD + b"5\r\nhello\r\n", b"6\r\n"], 413, id="too_large", marks=HEAD_ALONE),
         pytest.param([HEAD + b"1\r\nx", b""], 408, id="too_slow"),
     ],
 )

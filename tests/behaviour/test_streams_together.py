@@ -19,6 +19,11 @@ def get(path: str, version: str = "1.1", method: str = "GET") -> bytes:
     return f"{method} {path} HTTP/{version}\r\nHost: a\r\n\r\n".encode()
 
 
+def is_at_rest(server: Server) -> bool:
+    counters = server.counters()
+    return (counters.open, counters.in_flight, counters.parked) == (0, 0, 0)
+
+
 def read_until(client: socket.socket, end: bytes) -> bytes:
     """What the server sends, up to `end`."""
     data = b""
@@ -223,7 +228,7 @@ def test_a_generator_may_abort_the_answer_that_it_is_pulled_for(streams, caplog)
     with streams(handle) as site:
         answer = read_to_end(site.connect(get("/")))
         assert not answer.endswith(b"0\r\n\r\n")
-        until(lambda: (now := site.server.counters()).open == now.parked == now.in_flight == 0)
+        until(lambda: is_at_rest(site.server))
 
 
 @pytest.mark.parametrize("pieces", [1, 500], ids=["pulled_at_once", "pulled_in_many_ticks"])
@@ -252,8 +257,7 @@ def test_streams_leave_no_descriptor_and_no_memory(streams) -> None:
             else:
                 read_until(client, b"0\r\n\r\n")
                 client.close()
-        until(lambda: site.server.counters().open == 0)
-        assert (site.server.counters().parked, site.server.counters().in_flight) == (0, 0)
+        until(lambda: is_at_rest(site.server))
         until(lambda: all(source.end or source.pulled == 0 for source in sources))
         sources.clear()
 

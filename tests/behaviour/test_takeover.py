@@ -164,6 +164,43 @@ def test_a_request_that_does_not_switch_leaves_those_behind_it_to_http(configure
         until(lambda: is_at_rest(server))
 
 
+def test_a_client_that_ends_its_side_while_a_switch_is_refused_is_answered_what_it_sent_behind(configure) -> None:
+    """The end arrives in the very tick that frames what came behind."""
+
+    def handle(request, response, worker):
+        if request.path == b"/":
+            client.shutdown(socket.SHUT_WR)
+        response.reply(200)
+
+    with connected(configure(handle)) as (server, client):
+        client.sendall(UPGRADE + PLAIN + PLAIN[:10])
+        assert receive_all(client).count(b"200 OK") == 2
+        until(lambda: is_at_rest(server))
+
+
+def test_requests_that_arrive_while_a_switch_is_refused_are_answered_in_order(configure) -> None:
+    """They arrive in the very tick that frames what came before them."""
+
+    def handle(request, response, worker):
+        if request.path == b"/":
+            client.sendall(PLAIN.replace(b"/plain", b"/last"))
+        if request.path == b"/plain":
+            worker.call_later(0.01, response.park().resume, lambda request, *rest: answer(request, rest[0]))
+            return Step.SUSPEND
+        return answer(request, response)
+
+    def answer(request, response):
+        return response.reply(200, b"<%b>" % request.path)
+
+    with connected(configure(handle)) as (server, client):
+        client.sendall(UPGRADE + PLAIN)
+        until(lambda: server.counters().responses_2xx == 3)
+        client.shutdown(socket.SHUT_WR)
+        answers = receive_all(client)
+        assert answers.index(b"</>") < answers.index(b"</plain>") < answers.index(b"</last>")
+        until(lambda: is_at_rest(server))
+
+
 def test_garbage_behind_a_request_that_does_not_switch_is_refused(configure, echo) -> None:
     with connected(configure(echo)) as (_server, client):
         client.sendall(UPGRADE + b"\x00\xff\r\n\r\n")
@@ -246,7 +283,7 @@ def test_a_protocol_that_lacks_a_method_is_refused_at_once(configure, name) -> N
 
     with connected(configure(handle)) as (_, client):
         client.sendall(UPGRADE)
-        assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
+        assert receive(client, 13) == b"HTTP/1.1 200 "
     assert f"has no {name}()" in errors[0]
 
 
@@ -465,6 +502,10 @@ def test_what_a_protocol_raises_closes_its_connection_only(configure, kind, name
             client.sendall(b"x")
             if kind is Flood:
                 until(lambda: protocols[0].connection.unsent > 1024)
+                turned = threading.Event()  # whoever reads while they are sent may get them all at once
+                server.workers[0].post(lambda: server.workers[0].post(turned.set))
+                assert turned.wait(20)
+                assert protocols[0].connection.unsent > 1024
             else:
                 client.shutdown(socket.SHUT_WR)
             with contextlib.suppress(OSError):
@@ -473,7 +514,7 @@ def test_what_a_protocol_raises_closes_its_connection_only(configure, kind, name
             client.close()
             until(lambda: f"{name}() raised" in caplog.text)
             other.sendall(PLAIN)
-            assert other.recv(1000).endswith(b"plain")
+            assert receive(other, 15) == b"HTTP/1.1 200 OK"
         until(lambda: is_at_rest(server))
     if name != "closed":
         assert isinstance(protocols[0].reason, KeyError)

@@ -77,7 +77,7 @@ def test_a_request_split_behind_one_that_waits_is_answered_once_it_is_whole(conf
     assert results[0].bodies == [b"async x 5", b"/1"]
 
 
-def test_others_are_served_while_one_waits(configure) -> None:
+def test_others_are_served_while_one_waits(configure, receive_answer) -> None:
     handles = {}
 
     def handle(request, response, worker):
@@ -97,8 +97,8 @@ def test_others_are_served_while_one_waits(configure) -> None:
         until(lambda: server.counters().parked)
         for path in (b"/1", b"/2", b"/go"):
             two.sendall(get(path.decode()))
-            assert two.recv(1000).endswith(path)
-        assert one.recv(1000).endswith(b"/wait after go")
+            assert receive_answer(two).endswith(path)
+        assert receive_answer(one).endswith(b"/wait after go")
         assert server.counters().parked == 0
 
 
@@ -151,16 +151,16 @@ def test_what_was_appended_before_waiting_is_sent_at_once(configure) -> None:
         return Step.CLOSE
 
     def handle(request, response, worker):
-        response.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\nbegin ")
+        response.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\nbegin\n")
         handles.append(worker.park())
         return Step.SUSPEND
 
-    with connected(configure(handle, port=0)) as (server, client):
+    with connected(configure(handle, port=0)) as (server, client), client.makefile("rb") as received:
         client.sendall(get("/"))
-        assert client.recv(1000).endswith(b"begin ")
+        while (line := received.readline()) != b"begin\n":
+            assert line
         server.workers[0].post(handles[0].resume, end)
-        assert client.recv(1000) == b"end"
-        assert client.recv(1000) == b""
+        assert received.read() == b"end"
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
@@ -267,6 +267,23 @@ def test_a_watch_without_a_time_of_its_own_has_the_listeners(configure) -> None:
     assert results.counters.limits_reached == {"suspend_timeout": 1}
 
 
+def test_the_time_that_a_listener_gives_a_watch_is_not_cut_to_whole_seconds(configure) -> None:
+    seconds = 0.05
+
+    def late(request, response, worker, waited, event):
+        for fd in waited[:2]:
+            close(fd)
+        response.reply(504, b"%d" % (time.monotonic() - waited[2] >= seconds))
+
+    def handle(request, response, worker):
+        reader, writer = open_pair()
+        worker.watch_fd(reader, Interest.READABLE, late, (reader, writer, time.monotonic()))
+        return Step.SUSPEND
+
+    results = drive(configure(handle, limits=Limits(suspend_timeout=seconds)), [ask(get("/"))])
+    assert results[0].bodies == [b"1"]
+
+
 def test_of_several_watches_the_first_that_is_ready_goes_on_and_the_rest_are_dropped(configure) -> None:
     silent: list[int] = []
 
@@ -344,7 +361,7 @@ def test_a_client_that_goes_away_while_its_request_waits_leaves_nothing_behind(c
         assert server.counters().in_flight == 0
 
 
-def test_a_client_that_only_shuts_its_writing_side_while_it_waits_is_answered(configure) -> None:
+def test_a_client_that_only_shuts_its_writing_side_while_it_waits_is_answered(configure, receive_answer) -> None:
     handles = []
 
     def handle(request, response, worker):
@@ -356,7 +373,7 @@ def test_a_client_that_only_shuts_its_writing_side_while_it_waits_is_answered(co
         until(lambda: server.counters().parked)
         client.shutdown(socket.SHUT_WR)
         server.workers[0].post(handles[0].resume, answer, b"half")
-        assert client.recv(1000).endswith(b"/half after half")
+        assert receive_answer(client).endswith(b"/half after half")
         assert client.recv(1000) == b""
 
 
@@ -600,7 +617,7 @@ def test_many_requests_wait_at_once(configure) -> None:
     assert (results.counters.parked, results.counters.in_flight) == (0, 0)
 
 
-def test_a_shutdown_waits_for_requests_that_wait_and_abandons_them_after_its_grace(configure) -> None:
+def test_a_shutdown_waits_for_requests_that_wait_and_abandons_them_after_its_grace(configure, receive_answer) -> None:
     seen: list[object] = []
 
     def handle(request, response, worker):
@@ -618,7 +635,7 @@ def test_a_shutdown_waits_for_requests_that_wait_and_abandons_them_after_its_gra
         client.sendall(get(path))
     until(lambda: server.counters().parked == 2)
     server.shutdown(0.5)
-    assert clients[0].recv(1000).endswith(b"/soon after a moment")
+    assert receive_answer(clients[0]).endswith(b"/soon after a moment")
     assert clients[1].recv(1000) == b""
     assert seen[2:] == [b"never"]
     assert server.counters().parked == 0

@@ -148,6 +148,7 @@ def ask_for(*paths: bytes) -> bytes:
     return b"".join(b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % path for path in paths)
 
 
+@pytest.mark.exact("needs an early flush that the kernel takes whole")
 def test_answers_do_not_wait_for_a_slow_request_pipelined_behind_them(configure) -> None:
     gate = Gate()
     with Session(configure(gate)) as session:
@@ -156,6 +157,7 @@ def test_answers_do_not_wait_for_a_slow_request_pipelined_behind_them(configure)
         assert session.wait(group, frames(4))[0].bodies == [b"/a", b"/long", b"/wait", b"/b"]
 
 
+@pytest.mark.exact("needs requests of several clients in one tick")
 def test_answers_do_not_wait_for_a_slow_request_of_another_client(configure) -> None:
     """All arrive while the worker is held up, and so are handled in one tick."""
     first, gate = Gate(), Gate()

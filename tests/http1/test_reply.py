@@ -155,6 +155,7 @@ UNLIKE = "content that is not as long as Content-Length says"
         pytest.param(b"", "no status line", id="nothing"),
         pytest.param(b"hello, world! hello", "no status line", id="no_response"),
         pytest.param(b"HTTP/1.1 200 O\0K\r\n\r\n", "no status line", id="nul_in_the_reason"),
+        pytest.param(b"HTTP/1.1 101 X\r\x00d: e\r\n\r\n", "no status line", id="lone_cr_in_the_reason"),
         pytest.param(OK + b"A: b\r\n", "no blank line after the head", id="head_cut_short"),
         pytest.param(OK + b"A b\r\n\r\n", "a malformed field line", id="no_colon"),
         pytest.param(OK + b": b\r\n\r\n", "a malformed field line", id="no_name"),

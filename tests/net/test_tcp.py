@@ -33,7 +33,18 @@ def taken(one: OpenListener, workers: int) -> list[socket.socket]:
     return [socket.socket(fileno=fd) for index in range(workers) for fd in one.take(index)]
 
 
+@pytest.fixture(params=["linux", "freebsd", "darwin"])
+def sharing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Has workers share a port as on that platform, as far as this one lets them."""
+    found = tcp.port_sharing(request.param)
+    if found.option is not None:
+        found = found._replace(option=socket.SO_REUSEPORT)
+    monkeypatch.setattr(tcp, "port_sharing", lambda: found)
+    return request.param
+
+
 @pytest.mark.parametrize("workers", [1, 2, 5])
+@pytest.mark.usefixtures("sharing")
 def test_port_0_is_one_real_port_for_every_worker(workers: int) -> None:
     with opened(Listener(port=0), workers) as one:
         ((host, port),) = one.addresses
@@ -50,6 +61,8 @@ def test_port_0_is_one_real_port_for_every_worker(workers: int) -> None:
 
 
 @needs_shared_ports
+@pytest.mark.parametrize("sharing", ["linux", "freebsd"], indirect=True)
+@pytest.mark.usefixtures("sharing")
 def test_the_kernel_spreads_connections_over_the_whole_group() -> None:
     with opened(Listener(port=0), 2) as one, contextlib.ExitStack() as clients:
         first, second = taken(one, 2)
@@ -66,8 +79,33 @@ def test_the_kernel_spreads_connections_over_the_whole_group() -> None:
     assert min(accepted.values()) > 0
 
 
+@pytest.mark.parametrize(
+    ("platform", "option", "joins_late"),
+    [
+        pytest.param("linux", socket.SO_REUSEPORT, True, id="linux"),
+        pytest.param("freebsd14", 0x10000, False, id="freebsd"),
+        pytest.param("darwin", None, False, id="macos"),
+    ],
+)
+def test_workers_share_a_port_as_their_platform_lets_them(platform: str, option: int | None, joins_late: bool) -> None:
+    assert tcp.port_sharing(platform) == (option, joins_late)
+
+
+def test_workers_accept_from_one_socket_where_the_kernel_does_not_spread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tcp, "port_sharing", lambda: tcp.PortSharing(None, joins_late=False))
+    with opened(Listener(port=0), 3) as one:
+        for each in taken(one, 3):  # all get every connection, and the last one still listens
+            for _ in range(4):
+                with socket.create_connection(each.getsockname()) as client:
+                    accepted, address = each.accept()
+                    accepted.close()
+                    assert address == client.getsockname()
+            each.close()
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("second_workers", [1, 3])
+@pytest.mark.usefixtures("sharing")
 def test_a_port_in_use_is_refused(workers: int, second_workers: int) -> None:
     with opened(Listener(port=0), workers) as one:
         port = one.addresses[0][1]
@@ -80,6 +118,7 @@ def test_a_port_in_use_is_refused(workers: int, second_workers: int) -> None:
 
 
 @needs_shared_ports
+@pytest.mark.usefixtures("sharing")
 def test_a_port_shared_by_a_server_of_another_kind_is_refused_too() -> None:
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -90,6 +129,7 @@ def test_a_port_shared_by_a_server_of_another_kind_is_refused_too() -> None:
 
 
 @needs_shared_ports
+@pytest.mark.usefixtures("sharing")
 def test_reuse_port_on_both_sides_shares_the_port() -> None:
     with opened(Listener(port=0, reuse_port=True), 2) as one:
         port = int(one.addresses[0][1])
@@ -97,6 +137,7 @@ def test_reuse_port_on_both_sides_shares_the_port() -> None:
             assert two.addresses == one.addresses
 
 
+@pytest.mark.usefixtures("sharing")
 def test_a_port_whose_old_connections_linger_is_free_again_at_once() -> None:
     with opened(Listener(port=0), 2) as one:
         port = int(one.addresses[0][1])

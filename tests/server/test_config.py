@@ -166,6 +166,22 @@ def test_the_default_is_one_worker_for_each_usable_cpu(monkeypatch: pytest.Monke
     assert ServerConfig(handle).workers == usable_cpu_count()
 
 
+@pytest.mark.parametrize("text", ["", "auto"])
+def test_auto_in_the_environment_is_the_default(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VANILLA_WORKERS", text)
+    monkeypatch.setenv("VANILLA_BACKEND", text)
+    config = ServerConfig(handle)
+    assert (config.workers, config.backend) == (usable_cpu_count(), "auto")
+
+
+def test_the_backend_of_the_environment_overrides_the_default_but_not_what_was_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("VANILLA_BACKEND", "poll")
+    assert ServerConfig(handle).backend == "poll"
+    assert ServerConfig(handle, backend="auto").backend == "auto"
+
+
 def test_the_environment_overrides_the_default_but_not_what_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VANILLA_WORKERS", "7")
     assert ServerConfig(handle).workers == 7

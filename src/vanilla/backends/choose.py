@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.machinery
+import importlib.util
 import logging
 import sys
 from typing import Any, NamedTuple
@@ -13,25 +14,21 @@ log = logging.getLogger("vanilla")
 
 
 class Mechanism(NamedTuple):
-    """One event mechanism: where it is, and which module and class make it."""
+    """One event mechanism: where it is, in words, and which class of the module of its name makes it."""
 
-    platforms: tuple[str, ...]  # beginnings of sys.platform; none: every POSIX system
-    home: str  # those platforms, in words
+    home: str
     maker: str
 
 
+# What `auto` tries, the best first. setup.py compiles those that a platform has; the others are there in name only.
 MECHANISMS = {
-    "epoll": Mechanism(("linux",), "Linux", "Epoll"),
-    "io_uring": Mechanism(("linux",), "Linux", "IoUring"),
-    "iocp": Mechanism(("win32",), "Windows", "Iocp"),
-    "poll": Mechanism((), "POSIX systems", "Poll"),
+    "epoll": Mechanism("Linux", "Epoll"),
+    "kqueue": Mechanism("macOS and FreeBSD", "Kqueue"),
+    "iocp": Mechanism("Windows", "Iocp"),
+    "io_uring": Mechanism("Linux", "IoUring"),
+    "poll": Mechanism("POSIX systems", "Poll"),
 }
 BACKENDS = tuple(MECHANISMS)
-AUTO = {
-    "linux": ("epoll", "io_uring", "poll"),
-    "win32": ("iocp",),
-}  # by the beginning of sys.platform: what is tried first
-AUTO_ELSEWHERE = ("poll",)
 
 _said: set[str] = set()  # what `auto` passed over is said once in a process
 
@@ -53,18 +50,13 @@ def choose_backend(name: str) -> str:
 
 def available_backends() -> list[str]:
     """The names of those that can be had here, the one that `auto` is first."""
-    found = [name for name in BACKENDS if why_not(name) is None]
-    order = _auto_order()
-    return sorted(found, key=lambda name: order.index(name) if name in order else len(order))
+    return [name for name in BACKENDS if why_not(name) is None]
 
 
 def why_not(name: str) -> str | None:
     """Why a mechanism cannot be had here; None if it can."""
-    mechanism = MECHANISMS[name]
-    if mechanism.platforms and not sys.platform.startswith(mechanism.platforms):
-        return f"{name} is there on {mechanism.home} only, and this is {sys.platform}"
-    if not mechanism.platforms and sys.platform == "win32":
-        return f"{name} is there on {mechanism.home} only, and this is {sys.platform}"
+    if not _is_compiled(name):
+        return f"{name} is there on {MECHANISMS[name].home} only, and this is {sys.platform}"
     find_fault = getattr(_module_of(name), "find_fault", None)
     return find_fault() if find_fault is not None else None
 
@@ -74,24 +66,21 @@ def new_backend(name: str, pool: object) -> Any:
     return getattr(_module_of(name), MECHANISMS[name].maker)(pool)
 
 
+def _is_compiled(name: str) -> bool:
+    spec = importlib.util.find_spec(f"vanilla.backends.{name}")
+    return spec is not None and isinstance(spec.loader, importlib.machinery.ExtensionFileLoader)
+
+
 def _module_of(name: str) -> Any:
     return importlib.import_module(f"vanilla.backends.{name}")
 
 
-def _auto_order() -> tuple[str, ...]:
-    for platform, order in AUTO.items():
-        if sys.platform.startswith(platform):
-            return order
-    return AUTO_ELSEWHERE
-
-
 def _choose_best() -> str:
-    order = _auto_order()
-    for name in order:
+    for name in BACKENDS:
         reason = why_not(name)
         if reason is None:
             return name
-        if name not in _said:
+        if name not in _said and _is_compiled(name):
             _said.add(name)
             log.warning("backend auto: %s; trying the next one", reason)
-    raise ConfigError(f"backend='auto': none of {', '.join(order)} can be had on this {sys.platform}")
+    raise ConfigError(f"backend='auto': no event mechanism can be had on this {sys.platform}")

@@ -9,7 +9,7 @@ ctypedef struct Channel:
     bint is_paused
     bint is_queued    # what was sent waits for `settle` or `wait`
     bint has_failed   # ... and did not leave
-    bint is_again
+    bint is_again     # more is there to be received, or may be
     bint is_ending
     bint is_broken    # reset, or closed by both sides: what it has still sent is received, then it is reported
     bint wants_writable
@@ -80,6 +80,7 @@ cdef class Backend:
     cdef Py_ssize_t send_ahead(self, Channel *channel, const unsigned char *source, Py_ssize_t length) noexcept nogil
     cdef Py_ssize_t send_file(self, Channel *channel, int fd, long long offset, Py_ssize_t count) noexcept nogil
     cdef int count_queued(self, Channel *channel) noexcept nogil
+    cdef bint has_unread(self, Channel *channel) noexcept nogil
     cdef void shut_writing(self, Channel *channel) noexcept nogil
     cdef void close(self, Channel *channel) noexcept nogil
     cdef int watch(self, int fd, unsigned int slot, unsigned int generation, int interest, bint is_persistent) noexcept nogil

@@ -225,6 +225,13 @@ class Backend:
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
+    def has_unread(self, channel: cython.pointer[Channel]) -> cython.bint:
+        """Whether the peer has sent something that was not reported yet."""
+        return False
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
     def shut_writing(self, channel: cython.pointer[Channel]) -> cython.void:
         """Tell the peer that nothing more comes, and go on receiving."""
 

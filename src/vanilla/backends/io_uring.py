@@ -21,6 +21,7 @@
 from __future__ import annotations
 
 import os
+import socket
 
 import cython
 from cython.cimports.libc.stdlib import abort, free, malloc, realloc
@@ -181,6 +182,30 @@ class IoUring(Sockets):
         free(self.waiting)
         free(self.watched)
         free(self.rearmed)
+
+    def list_features(self) -> dict[str, bool]:
+        """Which of FEATURES this kernel has: two are tried, since no call tells. For a ring that serves nobody."""
+        ours, theirs = socket.socketpair()
+        with ours, theirs, socket.socket() as listener:
+            listener.listen(1)
+            self.listener_fds[0] = listener.fileno()
+            self.resume_listener(0)
+            entry: cython.pointer[Submission] = self.ring.submission(OP_RECV, ours.fileno(), OF_NOTHING)
+            entry.flags = SUBMIT_BUFFER_SELECT
+            entry.priority = RECEIVE_MULTISHOT
+            self.finish()
+            for index in range(self.ring.reaped_count):
+                if self.ring.reaped[index].result == -EINVAL:
+                    self.accepts_many &= self.ring.reaped[index].user_data != name_accept(0)
+                    self.receives_many &= self.ring.reaped[index].user_data != OF_NOTHING
+            self.listener_fds[0] = -1
+        return {
+            "deferred": self.ring.task_run == "deferred",
+            "cooperative": True,
+            "multishot_accept": self.accepts_many,
+            "multishot_receive": self.receives_many,
+            "shared_buffers": self.offered.is_incremental,
+        }
 
     # Submitting.
 
@@ -432,6 +457,20 @@ class IoUring(Sockets):
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
+    def has_unread(self, channel: cython.pointer[Channel]) -> cython.bint:
+        index: cython.int
+        received: cython.ulonglong = name_operation(OF_RECEIVE, channel)
+        if self.ports[channel.index].first is not cython.NULL or Sockets.has_unread(self, channel):
+            return True
+        self.ring.reap_all()  # what the kernel has received already stands in no socket any more
+        for index in range(self.ring.reaped_count):
+            if self.ring.reaped[index].user_data == received and self.ring.reaped[index].result > 0:
+                return True
+        return False
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
     def list_channel(self, channel: cython.pointer[Channel]) -> cython.void:
         """Look at the channel when the next wait begins."""
         port: cython.pointer[Port] = cython.address(self.ports[channel.index])
@@ -602,6 +641,7 @@ class IoUring(Sockets):
             taken = self.report(channel, port, slab, start, length)
         if taken < length:
             keep(port, slab, start + taken, length - taken)
+            channel.is_again = True
             if channel.is_paused:
                 self.stop_receiving(channel, port)
             else:
@@ -674,6 +714,7 @@ class IoUring(Sockets):
             port.first = kept.next
             kept.next = self.delivered
             self.delivered = kept
+        channel.is_again = port.first is not cython.NULL
         self.list_channel(channel)
 
     @cython.cfunc
@@ -1124,3 +1165,11 @@ def find_fault() -> str | None:
     except OSError as error:
         return f"io_uring cannot be had here: {error.strerror}"
     return None
+
+
+def list_features() -> dict[str, bool]:
+    """The features of `ring_settings.FEATURES` by name, and whether this kernel has each.
+
+    Raises: OSError if it lets nobody have a ring.
+    """
+    return IoUring(SlabPool()).list_features()

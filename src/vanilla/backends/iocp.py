@@ -64,6 +64,7 @@ from cython.cimports.vanilla.net.windows import (
     FILE_SKIP_COMPLETION_PORT_ON_SUCCESS,
     FILE_SKIP_SET_EVENT_ON_HANDLE,
     INVALID_HANDLE_VALUE,
+    MSG_PEEK,
     POLL_ABORT,
     POLL_ACCEPT,
     POLL_CONNECT_FAIL,
@@ -573,6 +574,13 @@ class Iocp(AcceptsAhead):
         if acknowledged < 0:
             return 0
         return cython.cast(cython.int, self.ports[channel.index].taken - acknowledged)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def has_unread(self, channel: cython.pointer[Channel]) -> cython.bint:
+        octet: cython.uchar
+        return recv(channel.fd, cython.address(octet), 1, MSG_PEEK) > 0
 
     @cython.cfunc
     @cython.nogil

@@ -3,7 +3,8 @@
 # Facts about poll
 - It is level-triggered: what is not received now is reported again. So a channel whose end was received is asked for
   no more input, or each wait would report the end anew.
-- POLLHUP and POLLERR are always reported. A paused channel asks for nothing else, and is reported broken by them.
+- POLLHUP and POLLERR are always reported. A paused channel asks for nothing else, and is reported broken by them. macOS
+  differs: where nothing is asked for it reports nothing, and POLLHUP as soon as one side has ended.
 - A closed descriptor is POLLNVAL. A number that was closed and is another file's by now is that file's: poll knows
   numbers only. So a watch is to be cancelled before its descriptor is closed.
 - It takes any descriptor. Regular files and directories are always ready; watching one is refused, as epoll does.
@@ -30,6 +31,8 @@ from cython.cimports.vanilla.net.platform import (
     c_assert,
 )
 from cython.cimports.vanilla.net.posix import (
+    POLL_OVER,
+    POLL_ROOM,
     POLLERR,
     POLLHUP,
     POLLIN,
@@ -338,5 +341,5 @@ class Poll(Readiness):
                 pass
         else:
             channel = self.channels[number - NAMES_FROM]
-            self.take_ready(channel, mask & POLLIN != 0, mask & POLLOUT != 0, False, mask & (POLLHUP | POLLERR) != 0)
+            self.take_ready(channel, mask & POLLIN != 0, mask & POLL_ROOM != 0, False, mask & POLL_OVER != 0)
             self.ask(channel, self.completion_count > before and self.completions[self.completion_count - 1].is_end)

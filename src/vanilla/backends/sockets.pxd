@@ -5,6 +5,9 @@ from vanilla.net.posix cimport sockaddr_in6
 cdef enum:
     NAMES_FROM = 128  # channels are named from here on, listeners and the wake-up below
 
+cdef enum:
+    A_PIPE = 1  # of check_watchable
+
 cdef unsigned int WATCHES_FROM
 
 # What an event carries: generation and index, never the same for two connections of one batch.

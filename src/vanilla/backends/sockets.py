@@ -22,7 +22,9 @@ from cython.cimports.vanilla.net.posix import (
     MSG_DONTWAIT,
     MSG_MORE,
     MSG_NOSIGNAL,
+    MSG_PEEK,
     S_ISDIR,
+    S_ISFIFO,
     S_ISREG,
     SHUT_WR,
     accept_nonblocking,
@@ -32,6 +34,7 @@ from cython.cimports.vanilla.net.posix import (
     file_status,
     fstat,
     ntohs,
+    recv,
     send,
     send_file_range,
     shutdown,
@@ -64,11 +67,13 @@ def note_peer(peer: cython.pointer[PeerAddress], address: cython.pointer[sockadd
 @cython.nogil
 @cython.exceptval(check=False)
 def check_watchable(fd: cython.int) -> cython.int:
-    """0 if waiting for the descriptor makes sense; else -errno, as epoll_ctl(2) has it."""
+    """0 if waiting for the descriptor makes sense, A_PIPE if it is one; else -errno, as epoll_ctl(2) has it."""
     status: file_status
     if fstat(fd, cython.address(status)) < 0:
         return -errno
-    return -EPERM if S_ISREG(status.st_mode) or S_ISDIR(status.st_mode) else 0
+    if S_ISREG(status.st_mode) or S_ISDIR(status.st_mode):
+        return -EPERM
+    return A_PIPE if S_ISFIFO(status.st_mode) else 0
 
 
 @cython.cclass
@@ -217,6 +222,17 @@ class Sockets(Backend):
     @cython.exceptval(check=False)
     def count_queued(self, channel: cython.pointer[Channel]) -> cython.int:
         return count_unacknowledged(channel.fd)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def has_unread(self, channel: cython.pointer[Channel]) -> cython.bint:
+        octet: cython.uchar
+        received: cython.Py_ssize_t
+        while True:
+            received = recv(channel.fd, cython.address(octet), 1, MSG_PEEK | MSG_DONTWAIT)
+            if received >= 0 or errno != EINTR:
+                return received > 0
 
     @cython.cfunc
     @cython.nogil

@@ -5,8 +5,8 @@ Made by the engine, and by hand, so that a handler is tested by calling it. It m
 
 from __future__ import annotations
 
+import os
 import socket
-import struct
 
 import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -14,6 +14,7 @@ from cython.cimports.libc.string import memcmp, memcpy
 from cython.cimports.vanilla.buffers import claim, new_slab, release, view_slab
 from cython.cimports.vanilla.http1.body import Chunked, begin_chunked, decode_chunked
 from cython.cimports.vanilla.http1.head import parse_head
+from cython.cimports.vanilla.net.platform import read_peer_credentials
 
 from vanilla.awaitables import read_all
 from vanilla.counters import Credentials
@@ -218,16 +219,17 @@ class Request:
         """Process, user and group of the client of a unix socket, while its request is being handled; else None.
 
         Raises: OSError if the kernel does not say.
-        Source: unix(7), SO_PEERCRED.
+        Source: unix(7), SO_PEERCRED; on macOS and FreeBSD getpeereid(3), LOCAL_PEERPID and LOCAL_PEERCRED.
         """
+        pid: cython.int = 0
+        uid: cython.uint = 0
+        gid: cython.uint = 0
+        error: cython.int
         if self.client_fd < 0 or self.peer_address.family != 0:
             return None
-        size = struct.calcsize("3i")
-        peer = socket.socket(fileno=self.client_fd)
-        try:
-            pid, uid, gid = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
-        finally:
-            peer.detach()
+        error = -read_peer_credentials(self.client_fd, cython.address(pid), cython.address(uid), cython.address(gid))
+        if error:
+            raise OSError(error, os.strerror(error))
         return Credentials(pid, uid, gid) if pid else None
 
     @property

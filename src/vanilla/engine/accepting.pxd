@@ -6,7 +6,7 @@ from vanilla.engine.state cimport Bounds, State
 from vanilla.net.platform cimport PeerAddress
 
 cdef long long STARVED_RETRY_MS, STARVED_LOG_MS, LOOK_AROUND_MS, NEVER_MS
-cdef int REFUSALS_MAX, UNEVEN_TIMES, UNEVEN_SPARE, LOOK_SEATS_MAX, LOOK_ACCEPTS_MAX
+cdef int FAILURES_MAX, REFUSALS_MAX, UNEVEN_SHARE, UNEVEN_SPARE, LOOK_FROM, LOOK_SEATS_MAX, LOOK_ACCEPTS_MAX
 cdef Py_ssize_t SCRATCH_BYTES
 
 cdef long long to_ms(object seconds) except -1
@@ -17,3 +17,4 @@ cdef void look_around(State state) noexcept nogil
 cdef void drop_handed(State state) noexcept nogil
 cdef void keep_house(State state) noexcept nogil
 cdef void stop_accepting(State state) noexcept nogil
+cdef bint has_backlog(State state) noexcept nogil

@@ -15,8 +15,7 @@ from cython.cimports.vanilla.engine.neighbours import close_handed
 from cython.cimports.vanilla.engine.state import read_clock_ns
 from cython.cimports.vanilla.http1.reply import append_refusal
 from cython.cimports.vanilla.net.platform import (
-    ECONNABORTED,
-    EINTR,
+    EAGAIN,
     EMFILE,
     ENFILE,
     ENOBUFS,
@@ -33,11 +32,12 @@ from vanilla.net.descriptors import explain
 
 STARVED_LOG_MS = 60_000  # between two lines of the log about it: descriptors come and go while a server starves
 STARVED_RETRY_MS = 100  # until accepting is tried again when descriptors or memory ran out
+FAILURES_MAX = 1000  # of accept(2) before a backlog is given up at the end: each may stand for one connection
 REFUSALS_MAX = 64  # connections refused at once when a listener is full
 SCRATCH_BYTES = 1024  # of what a refused client sent is read before its connection closes
-# A worker has many more connections than another from twice as many and UNEVEN_SPARE on: with fewer, the kernel's
-# choice among the listeners may have been that uneven by chance, and moving one would cost more than it evens out.
-UNEVEN_TIMES, UNEVEN_SPARE = 2, 64
+# A worker has many more connections than another if it has an eighth more, and UNEVEN_SPARE at least: moving one costs
+# a wake-up, and evens out less than that. With fewer than LOOK_FROM nobody is looked at.
+UNEVEN_SHARE, UNEVEN_SPARE, LOOK_FROM = 8, 8, 32
 LOOK_SEATS_MAX = 8  # neighbours looked at for one connection; the next look begins behind them
 LOOK_ACCEPTS_MAX = 64  # connections between two looks while the load is even
 LOOK_AROUND_MS = 100  # between two looks of a busy worker at whether a neighbour is held up
@@ -116,11 +116,19 @@ def set_bounds(state: State, number: cython.int, limits: object) -> cython.int:
 def on_accepted(state: State, number: cython.int, fd: cython.int, peer: cython.pointer[PeerAddress]) -> cython.void:
     """A connection came in, or could not."""
     if fd < 0:
-        if fd == -EMFILE or fd == -ENFILE or fd == -ENOBUFS or fd == -ENOMEM:
+        if is_starving(fd):
             note_starved(state, number)
         return  # anything else befell that one connection while it waited: accept(2)
-    if state.counts.open < UNEVEN_SPARE or not hand_over(state, number, fd, peer):
+    if state.counts.open < LOOK_FROM or not hand_over(state, number, fd, peer):
         keep(state, number, fd, peer)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def is_starving(result: cython.int) -> cython.bint:
+    """Whether accept(2) failed for want of descriptors or memory: it would for the next connection too."""
+    return result == -EMFILE or result == -ENFILE or result == -ENOBUFS or result == -ENOMEM
 
 
 @cython.cfunc
@@ -132,6 +140,7 @@ def hand_over(state: State, number: cython.int, fd: cython.int, peer: cython.poi
     While the load is even nobody is looked at for as many connections as could make it uneven, up to a bound.
     """
     least: cython.int
+    load: cython.longlong
     missing: cython.longlong = LOOK_ACCEPTS_MAX  # connections until the load is uneven
     bounds: cython.pointer[Bounds] = cython.address(state.bounds[number])
     if state.accepts_until_look > 0:
@@ -142,7 +151,8 @@ def hand_over(state: State, number: cython.int, fd: cython.int, peer: cython.poi
     least = state.neighbours.find_least(state.seat, state.first_looked_at, LOOK_SEATS_MAX, number, state.received_ns)
     state.first_looked_at = (state.first_looked_at + LOOK_SEATS_MAX) % state.neighbours.count
     if least >= 0:
-        missing = UNEVEN_TIMES * state.neighbours.load_of(least) + UNEVEN_SPARE - state.counts.open
+        load = state.neighbours.load_of(least)
+        missing = load + max(load // UNEVEN_SHARE, UNEVEN_SPARE) - state.neighbours.load_of(state.seat)
     if missing > 0:
         state.accepts_until_look = cython.cast(cython.int, min(missing, LOOK_ACCEPTS_MAX)) - 1
         return False
@@ -174,6 +184,7 @@ def take_handed(state: State) -> cython.void:
         fd = unlink(link, cython.address(peer))
         state.allowances[number] -= 1
         keep(state, number, fd, cython.address(peer))
+        state.accepts_until_look = max(state.accepts_until_look - 1, 0)  # it makes this one's load uneven sooner
         state.neighbours.note_moved(state.seat, -1)
 
 
@@ -341,6 +352,8 @@ def keep_house(state: State) -> cython.void:
     next_ms: cython.longlong = 0
     for number in range(state.listener_count):
         bounds = cython.address(state.bounds[number])
+        if bounds.is_starved and state.has_stopped_accepting:
+            take_backlog(state, number)
         if bounds.is_full and bounds.accept_ms:
             if state.now_ms >= bounds.refuses_ms:
                 refuse_waiting(state, number)
@@ -350,7 +363,7 @@ def keep_house(state: State) -> cython.void:
             bounds.is_starved = False
             if not bounds.is_full:
                 state.backend.resume_listener(number)
-    if next_ms:
+    if next_ms and state.housekeeping.link is cython.NULL:
         state.wheel.add(cython.address(state.housekeeping), next_ms)
 
 
@@ -368,8 +381,10 @@ def refuse_waiting(state: State, number: cython.int) -> cython.void:
     append_refusal(state.buffer, state.date, 503)
     for count in range(REFUSALS_MAX):
         fd = next_waiting(state, number, cython.address(peer))
-        if fd < 0:
+        if fd == -EAGAIN or is_starving(fd):
             break
+        if fd < 0:
+            continue  # that one is gone: accept(2)
         if state.pool.make_room(SCRATCH_BYTES):
             recv(
                 fd,
@@ -392,19 +407,47 @@ def stop_accepting(state: State) -> cython.void:
     go after one more tick, which brings what their clients had already sent.
     """
     number: cython.int
-    fd: cython.int
-    peer: PeerAddress
     state.has_stopped_accepting = True
     state.cut_ms = read_clock_ns() // 1_000_000 + state.grace_ms
     add_handed(state, state.neighbours.close_mailbox(state.seat))
     for number in range(state.listener_count):
-        while state.allowances[number] > 0:
-            fd = next_waiting(state, number, cython.address(peer))
-            if fd == -ECONNABORTED or fd == -EINTR:
-                continue
-            if fd < 0:
-                break
-            state.allowances[number] -= 1
-            on_accepted(state, number, fd, cython.address(peer))
-        state.neighbours.close_listener(state.seat, number)
+        take_backlog(state, number)
     state.backend.wake()
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def take_backlog(state: State, number: cython.int) -> cython.void:
+    """Take what waits in one listener's backlog, as far as there are places, then close the listener. Without
+    descriptors it stays open and is tried again: idle connections are about to give theirs back.
+    """
+    failure_count: cython.int = 0
+    fd: cython.int
+    peer: PeerAddress
+    state.bounds[number].is_starved = False
+    while state.allowances[number] > 0 and failure_count < FAILURES_MAX:
+        fd = next_waiting(state, number, cython.address(peer))
+        if fd == -EAGAIN:
+            break
+        if is_starving(fd):
+            note_starved(state, number)
+            return
+        if fd < 0:
+            failure_count += 1
+            continue
+        state.allowances[number] -= 1
+        on_accepted(state, number, fd, cython.address(peer))
+    state.neighbours.close_listener(state.seat, number)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def has_backlog(state: State) -> cython.bint:
+    """Whether a listener is still open after accepting has stopped, for want of descriptors."""
+    number: cython.int
+    for number in range(state.listener_count):
+        if state.bounds[number].is_starved:
+            return True
+    return False

@@ -349,8 +349,10 @@ def finish_close(state: State, connection: cython.pointer[Connection]) -> cython
     """
     drop_intake(connection)
     if connection.held is not cython.NULL:
+        connection.lingers = True
         release(connection.held)
         connection.held = cython.NULL
+    connection.lingers |= has_unread(state, connection)
     if not connection.lingers or connection.is_ended or state.bounds[connection.listener].linger_ms == 0:
         state.close(connection)
         return
@@ -361,3 +363,13 @@ def finish_close(state: State, connection: cython.pointer[Connection]) -> cython
     if connection.channel.is_paused:
         state.backend.resume(cython.address(connection.channel))
     state.note_busy(connection)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def has_unread(state: State, connection: cython.pointer[Connection]) -> cython.bint:
+    """Whether the client has sent more. Only where the last receive was full, or none was wanted since, can that be."""
+    if not (connection.channel.is_paused or connection.channel.is_again):
+        return False
+    return state.backend.has_unread(cython.address(connection.channel))

@@ -198,6 +198,7 @@ def frame(
                 connection.rest = slab
                 connection.rest_start = at
                 connection.rest_end = end
+                state.backend.pause(cython.address(connection.channel))  # a tick frames that, or new bytes, never both
                 break
         elif result == -1:
             if not hold(state, connection, slab, at, end):

@@ -445,11 +445,7 @@ class State:
                 connection.began_ms = self.now_ms
                 connection.moved = 0
                 connection.queued = self.backend.count_queued(cython.address(connection.channel))
-            self.set_deadline(
-                connection,
-                DRAINED_RATE,
-                connection.began_ms + bounds.rate_grace_ms + connection.moved * 1000 // bounds.send_rate,
-            )
+                self.set_deadline(connection, DRAINED_RATE, self.now_ms + bounds.rate_grace_ms)
         elif connection.deadline != DRAINED:
             self.set_deadline(connection, DRAINED, self.now_ms + bounds.write_ms if bounds.write_ms else 0)
 

@@ -22,6 +22,7 @@ from cython.cimports.vanilla.engine.accepting import (
     STARVED_RETRY_MS,
     add_listener,
     drop_handed,
+    has_backlog,
     keep_house,
     look_around,
     on_accepted,
@@ -43,7 +44,7 @@ from cython.cimports.vanilla.engine.connections import FIRST_BYTE, IDLE, Waiting
 from cython.cimports.vanilla.engine.contents import keep_pieces_warm
 from cython.cimports.vanilla.engine.state import connection_of, read_clock_ns
 from cython.cimports.vanilla.engine.timings import deliver_timings
-from cython.cimports.vanilla.net.platform import ECONNABORTED, MSG_DONTWAIT, MSG_PEEK, recv
+from cython.cimports.vanilla.net.platform import ECONNABORTED
 
 from vanilla.backends.choose import new_backend
 from vanilla.engine.calls import log
@@ -495,8 +496,11 @@ class Engine(Handling):
             return True
         if not self.has_stopped_accepting:
             return False
-        has_served_all: cython.bint = self.counts.open == 0 and self.orphan_count == 0 and self.handed is cython.NULL
-        return has_served_all or self.now_ms >= self.cut_ms
+        if self.now_ms >= self.cut_ms:
+            return True
+        if self.counts.open > 0 or self.orphan_count > 0 or self.handed is not cython.NULL:
+            return False
+        return not has_backlog(self)
 
     @cython.cfunc
     @cython.nogil
@@ -549,12 +553,11 @@ class Engine(Handling):
         """Close every connection on which nothing is under way, unless its next request arrived this instant."""
         index: cython.int
         connection: cython.pointer[Connection]
-        octet: cython.uchar
         for index in range(self.table.size()):
             connection = self.table.at(index)
             if connection.channel.fd >= 0 and connection.has_shut:
                 self.hasten_end(connection)
             if connection.channel.fd < 0 or (connection.deadline != IDLE and connection.deadline != FIRST_BYTE):
                 continue
-            if recv(connection.channel.fd, cython.address(octet), 1, MSG_PEEK | MSG_DONTWAIT) <= 0:
+            if not self.backend.has_unread(cython.address(connection.channel)):
                 self.close(connection)

@@ -103,7 +103,7 @@ class Watches(Parking):
             watch.parked = self.park()
             watch.parked.watches.append(watch)
             if timeout is None and self.bounds[self.calling.listener].suspend_ms:
-                timeout = self.bounds[self.calling.listener].suspend_ms / 1000
+                timeout = self.bounds[self.calling.listener].suspend_ms / 1000.0  # 1000 would cut it to seconds
                 watch.is_limited = True
         if timeout is not None:
             watch.deadline = self.call_later(timeout, self.time_out, (watch,))

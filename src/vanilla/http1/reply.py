@@ -319,7 +319,7 @@ def check_response(
     if head_end < 0:
         return 2
     at = find_line_end(data, start, head_end)
-    if not is_field_value(data, start, at):
+    if data[at + 1] != LF or not is_field_value(data, start, at):
         return 1
     at += 2
     while at < head_end - 2:

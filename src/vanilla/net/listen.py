@@ -41,8 +41,9 @@ class Listener:
         systemd: True for every socket that systemd passed (sd_listen_fds(3)), or the FileDescriptorName of some.
         limits: this listener's own; default: the server's.
         backlog: this listener's own; default: the server's.
-        reuse_port: share the port with other processes that ask for the same, by SO_REUSEPORT; the kernel then spreads
-            connections over all of them. Off by default, because a second server on the same port would start without
+        reuse_port: share the port with other processes that ask for the same, by SO_REUSEPORT, on FreeBSD
+            SO_REUSEPORT_LB; the kernel then spreads connections over all of them. macOS shares the port and does not
+            spread. Off by default, because a second server on the same port would start without
             a word and take half of the connections: without it a port in use is refused.
 
     Raises: ConfigError for a value out of range, or for two addresses in one.

@@ -131,17 +131,38 @@ cdef extern from * nogil:
     #define VANILLA_DONTWAIT 0
     #define VANILLA_NOSIGNAL 0
 
+    CYTHON_UNUSED static int vanilla_peer_credentials(int fd, int *pid, unsigned *uid, unsigned *gid) {
+        (void)fd, (void)pid, (void)uid, (void)gid;
+        return -ENOSYS;
+    }
+
     #else
 
     #include <fcntl.h>
+    #include <sys/types.h>
     #include <sys/socket.h>
     #include <sys/stat.h>
+    #include <sys/un.h>
     #include <time.h>
     #include <unistd.h>
+    #ifdef __FreeBSD__
+    #include <sys/ucred.h>
+    #endif
+
+    /* That of time.monotonic(), with which coroutines count: on macOS it stands still while the machine sleeps. */
+    #ifdef __APPLE__
+    #define VANILLA_CLOCK CLOCK_UPTIME_RAW
+    #else
+    #define VANILLA_CLOCK CLOCK_MONOTONIC
+    #endif
+
+    #ifndef MSG_NOSIGNAL
+    #define MSG_NOSIGNAL 0  /* older macOS; Python has SIGPIPE ignored from the start */
+    #endif
 
     CYTHON_UNUSED static long long vanilla_monotonic_ns(void) {
         struct timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
+        clock_gettime(VANILLA_CLOCK, &now);
         return (long long)now.tv_sec * 1000000000 + now.tv_nsec;
     }
 
@@ -173,12 +194,53 @@ cdef extern from * nogil:
         return count < 0 ? -errno : count;
     }
 
+    /* A signal that interrupts them is no failure. */
+    CYTHON_UNUSED static Py_ssize_t vanilla_recv(int fd, void *target, size_t size, int flags) {
+        ssize_t count;
+        do count = recv(fd, target, size, flags); while (count < 0 && errno == EINTR);
+        return count;
+    }
+
+    CYTHON_UNUSED static Py_ssize_t vanilla_send(int fd, const void *source, size_t length, int flags) {
+        ssize_t count;
+        do count = send(fd, source, length, flags); while (count < 0 && errno == EINTR);
+        return count;
+    }
+
     #define vanilla_close_file(fd) close(fd)
     #define vanilla_close_socket(fd) close(fd)
-    #define vanilla_recv recv
-    #define vanilla_send send
     #define VANILLA_DONTWAIT MSG_DONTWAIT
     #define VANILLA_NOSIGNAL MSG_NOSIGNAL
+
+    CYTHON_UNUSED static int vanilla_peer_credentials(int fd, int *pid, unsigned *uid, unsigned *gid) {
+    #if defined(__linux__)
+        struct ucred peer;
+        socklen_t size = sizeof peer;
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+            return -errno;
+        *pid = peer.pid;
+        *uid = peer.uid;
+        *gid = peer.gid;
+        return 0;
+    #elif defined(__APPLE__)
+        pid_t peer;
+        socklen_t size = sizeof peer;
+        if (getpeereid(fd, uid, gid) < 0 || getsockopt(fd, SOL_LOCAL, LOCAL_PEERPID, &peer, &size) < 0)
+            return -errno;
+        *pid = peer;
+        return 0;
+    #elif defined(__FreeBSD__)
+        struct xucred peer;
+        socklen_t size = sizeof peer;
+        if (getpeereid(fd, uid, gid) < 0 || getsockopt(fd, SOL_LOCAL, LOCAL_PEERCRED, &peer, &size) < 0)
+            return -errno;
+        *pid = peer.cr_pid;  /* since FreeBSD 13 */
+        return 0;
+    #else
+        (void)fd, (void)pid, (void)uid, (void)gid;
+        return -ENOSYS;
+    #endif
+    }
 
     #endif
     """
@@ -197,6 +259,7 @@ cdef extern from * nogil:
     Py_ssize_t recv "vanilla_recv"(int fd, void *target, size_t size, int flags)    # the error stays with the platform
     Py_ssize_t send "vanilla_send"(int fd, const void *source, size_t length, int flags)
     void close_socket "vanilla_close_socket"(int fd)
+    int read_peer_credentials "vanilla_peer_credentials"(int fd, int *pid, unsigned *uid, unsigned *gid)    # unix sockets
 
 cdef enum:
     FILE_READABLE

@@ -20,6 +20,7 @@ cdef extern from "<sys/stat.h>" nogil:
     int fstat(int fd, file_status *status)
     bint S_ISREG(mode_t mode)
     bint S_ISDIR(mode_t mode)
+    bint S_ISFIFO(mode_t mode)
 
 cdef extern from "<sys/socket.h>" nogil:
     ctypedef unsigned int socklen_t
@@ -27,7 +28,7 @@ cdef extern from "<sys/socket.h>" nogil:
     cdef struct sockaddr:
         sa_family_t sa_family
     int AF_INET, AF_INET6
-    int MSG_DONTWAIT, MSG_WAITALL
+    int MSG_DONTWAIT, MSG_PEEK, MSG_WAITALL
     int SHUT_WR
     ssize_t recv(int fd, void *target, size_t size, int flags)
     ssize_t send(int fd, const void *source, size_t length, int flags)
@@ -57,12 +58,22 @@ cdef extern from *:
     #ifndef POLLRDHUP
     #define POLLRDHUP 0
     #endif
+    /* What tells that a connection is over, and that there may be room. To macOS, POLLHUP is the end of one direction, of
+       any, and takes the place of POLLOUT. */
+    #ifdef __APPLE__
+    #define VANILLA_POLL_OVER POLLERR
+    #define VANILLA_POLL_ROOM (POLLOUT | POLLHUP)
+    #else
+    #define VANILLA_POLL_OVER (POLLERR | POLLHUP)
+    #define VANILLA_POLL_ROOM POLLOUT
+    #endif
     """
     cdef struct pollfd:
         int fd
         short events
         short revents
     int POLLIN, POLLOUT, POLLERR, POLLHUP, POLLNVAL, POLLRDHUP
+    int POLL_OVER "VANILLA_POLL_OVER", POLL_ROOM "VANILLA_POLL_ROOM"
     int poll(pollfd *entries, unsigned long count, int timeout_ms) nogil
 
 # One name for each call that POSIX platforms spell differently.
@@ -103,8 +114,9 @@ cdef extern from *:
     #endif
     }
 
-    /* accept(2) of a non-blocking socket that no child inherits. */
+    /* accept(2) of a non-blocking socket that no child inherits. The address has no family where none is given. */
     CYTHON_UNUSED static int vanilla_accept(int fd, struct sockaddr *address, socklen_t *length) {
+        address->sa_family = AF_UNSPEC;
     #if defined(__APPLE__)
         int accepted = accept(fd, address, length);
         if (accepted >= 0) {
@@ -117,18 +129,21 @@ cdef extern from *:
     #endif
     }
 
-    /* sendfile(2) as Linux has it: bytes taken, 0 at the end of the file, -1 and errno; what was taken before EAGAIN is
-       taken. */
+    /* sendfile(2) as Linux has it: bytes taken, 0 at the end of the file, -1 and errno. The others tell of EAGAIN together
+       with how much was taken before it, and count 0 as everything up to the end. */
     CYTHON_UNUSED static ssize_t vanilla_sendfile(int fd, int file, off_t offset, size_t count) {
     #if defined(__linux__)
         return sendfile(fd, file, &offset, count);
-    #elif defined(__APPLE__)
-        off_t length = (off_t)count;
-        int result = sendfile(file, fd, offset, &length, NULL, 0);
-        return result == 0 || ((errno == EAGAIN || errno == EINTR) && length > 0) ? (ssize_t)length : -1;
-    #elif defined(__FreeBSD__)
+    #elif defined(__APPLE__) || defined(__FreeBSD__)
+        if (count == 0)
+            return 0;
+    #if defined(__APPLE__)
+        off_t taken = (off_t)count;
+        int result = sendfile(file, fd, offset, &taken, NULL, 0);
+    #else
         off_t taken = 0;
         int result = sendfile(file, fd, offset, count, NULL, &taken, 0);
+    #endif
         return result == 0 || ((errno == EAGAIN || errno == EINTR) && taken > 0) ? (ssize_t)taken : -1;
     #else
         (void)fd, (void)file, (void)offset, (void)count;

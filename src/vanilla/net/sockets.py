@@ -61,7 +61,7 @@ def open_listener(listener: Listener, workers: int, backlog: int) -> OpenListene
             name = listener.systemd if isinstance(listener.systemd, str) else None
             fds = systemd_fds(name) if listener.fd is None else [listener.fd]
             ones = [on_failure.enter_context(adopt(fd, backlog)) for fd in fds]
-        # One socket cannot be split as SO_REUSEPORT splits a port: the workers share it through duplicates.
+        # One socket cannot be split as a port can be: the workers share it through duplicates.
         groups = [[one, *(on_failure.enter_context(one.dup()) for _ in range(workers - 1))] for one in ones]
         on_failure.pop_all()
     return OpenListener(listener, groups, files)

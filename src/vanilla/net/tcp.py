@@ -1,4 +1,4 @@
-"""TCP listening sockets: a group per address with one socket for each worker, spread over by the kernel's SO_REUSEPORT.
+"""TCP listening sockets: a group per address with one descriptor for each worker, over which the kernel spreads.
 
 Windows has no such thing: there the workers share one socket through duplicates, and whoever is ready takes the next.
 
@@ -8,6 +8,9 @@ Windows has no such thing: there the workers share one socket through duplicates
 # it set, and the rest of the group joins. There is no moment at which two servers could both have passed a check.
 # SO_REUSEADDR lets a port be bound whose old connections are in TIME_WAIT; two sockets may then be bound at once, but
 # the second listen(2) fails. Hence listen belongs to the check.
+# FreeBSD (setsockopt(2)) spreads over those that set SO_REUSEPORT_LB, and a socket joins them when it is bound. So the
+# check is a socket of its own, closed before the group is bound: two servers that start in the same instant may both
+# pass it. macOS spreads over no group: there the workers accept from one socket, each through a duplicate.
 #
 # Facts about Windows
 # There SO_REUSEADDR lets anybody take a port that somebody listens on, and needs no asking for ports in TIME_WAIT.
@@ -22,7 +25,7 @@ import errno
 import logging
 import socket
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 from vanilla.errors import BindError
 from vanilla.net.descriptors import explain
@@ -40,6 +43,22 @@ _ADVICE = {
 }
 
 Resolved = tuple[socket.AddressFamily, tuple[Any, ...]]
+
+
+class PortSharing(NamedTuple):
+    """How the workers of one server share a port."""
+
+    option: int | None  # has the kernel spread connections over the sockets that set it; None: there is none
+    joins_late: bool  # whether a socket that listens already may still set it
+
+
+def port_sharing(platform: str = sys.platform) -> PortSharing:
+    """What a platform has for that; see the facts above."""
+    if platform.startswith("linux"):
+        return PortSharing(socket.SO_REUSEPORT, joins_late=True)
+    if platform.startswith("freebsd"):
+        return PortSharing(getattr(socket, "SO_REUSEPORT_LB", 0x10000), joins_late=False)  # named from Python 3.14 on
+    return PortSharing(None, joins_late=False)
 
 
 def open_tcp(host: str, port: int, workers: int, backlog: int, *, reuse_port: bool) -> list[list[socket.socket]]:
@@ -100,35 +119,43 @@ def _open_groups(
 def _open_group(
     family: socket.AddressFamily, address: tuple[Any, ...], workers: int, backlog: int, *, reuse_port: bool
 ) -> list[socket.socket]:
+    sharing = port_sharing()
+    option = sharing.option
     with contextlib.ExitStack() as on_failure:
-        group: list[socket.socket] = []
-        if sys.platform == "win32":
-            group.append(on_failure.enter_context(_listening(family, address, backlog, shared=False)))
-            group += [on_failure.enter_context(group[0].dup()) for _ in range(workers - 1)]
-            on_failure.pop_all()
-            return group
-        for index in range(workers):
-            shared = reuse_port or index > 0
-            one = on_failure.enter_context(_listening(family, address, backlog, shared=shared))
-            group.append(one)
-            address = one.getsockname()
-            if workers > 1 and not shared:
-                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if option is None or workers == 1:
+            # What others may share a port by: without an option that spreads, the kernel chooses one of the servers.
+            shared_by = (option or socket.SO_REUSEPORT) if reuse_port else None
+            first = on_failure.enter_context(_listening(family, address, backlog, shared_by))
+            group = [first, *(on_failure.enter_context(first.dup()) for _ in range(workers - 1))]
+        else:
+            group = []
+            if not reuse_port:
+                first = on_failure.enter_context(_listening(family, address, backlog, None))
+                address = first.getsockname()
+                if sharing.joins_late:
+                    group.append(first)
+                    first.setsockopt(socket.SOL_SOCKET, option, 1)
+                else:
+                    first.close()
+            while len(group) < workers:
+                group.append(on_failure.enter_context(_listening(family, address, backlog, option)))
+                address = group[0].getsockname()
         on_failure.pop_all()
     return group
 
 
-def _listening(family: socket.AddressFamily, address: tuple[Any, ...], backlog: int, *, shared: bool) -> socket.socket:
+def _listening(
+    family: socket.AddressFamily, address: tuple[Any, ...], backlog: int, shared_by: int | None
+) -> socket.socket:
     with contextlib.ExitStack() as on_failure:
         try:
             one = on_failure.enter_context(socket.socket(family, socket.SOCK_STREAM))
             one.setblocking(False)
-            if sys.platform == "win32":
-                one.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
-            else:
-                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if shared:
-                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            # There SO_REUSEADDR would let anybody take the port: see above.
+            exclusive = socket.SO_EXCLUSIVEADDRUSE if sys.platform == "win32" else socket.SO_REUSEADDR
+            one.setsockopt(socket.SOL_SOCKET, exclusive, 1)
+            if shared_by is not None:
+                one.setsockopt(socket.SOL_SOCKET, shared_by, 1)
             if family == socket.AF_INET6:
                 one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             one.bind(address)

@@ -82,7 +82,7 @@ def _clear_stale(path: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)  # a live server with a full backlog answers EAGAIN; blocking would wait for it
         reason = probe.connect_ex(path)
-    if reason == errno.ECONNREFUSED:
+    if reason == errno.ECONNREFUSED:  # on macOS and FreeBSD a live server's full backlog cannot be told from this
         os.unlink(path)
     elif reason in (0, errno.EAGAIN):
         raise bind_error(f"unix:{path}", OSError(errno.EADDRINUSE, ""), _ADVICE)

@@ -30,15 +30,25 @@ OFFLOAD_QUEUE_MAX = 1_000_000
 Handler = Callable[[Request, Response, Worker], Step | None | Coroutine[Any, Any, Step | None]]
 
 
+def auto_workers() -> int:
+    """One worker for each CPU that this process may use."""
+    return min(usable_cpu_count(), WORKERS_MAX)
+
+
 def default_workers() -> int:
-    """VANILLA_WORKERS where it is set and not empty, else one worker for each CPU that this process may use."""
+    """VANILLA_WORKERS where it is set, neither empty nor `auto`; else one worker for each CPU."""
     text = os.environ.get("VANILLA_WORKERS", "")
-    if not text:
-        return min(usable_cpu_count(), WORKERS_MAX)
+    if text in ("", "auto"):
+        return auto_workers()
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= WORKERS_MAX):
-        message = f"a whole number from 1 to {WORKERS_MAX} is needed; unset it for one for each CPU"
+        message = f"a whole number from 1 to {WORKERS_MAX} is needed; unset it, or give auto, for one for each CPU"
         raise ConfigError(f"VANILLA_WORKERS={text!r}: {message}")
     return int(text)
+
+
+def default_backend() -> str:
+    """VANILLA_BACKEND where it is set and not empty, else `auto`."""
+    return os.environ.get("VANILLA_BACKEND", "") or "auto"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +65,8 @@ class ServerConfig:
         workers: threads that serve, 1 to 1024, each with sockets and connections of its own. Default: VANILLA_WORKERS
             if set, else the CPUs this process may use: its affinity, or its control group's quota rounded up if that
             is less.
-        backend: the kernel's event mechanism: "auto" (the default: the best there is) or "epoll".
+        backend: the kernel's event mechanism: "auto" (the default: the best there is), "epoll", "io_uring", "poll",
+            "kqueue" or "iocp". Default: VANILLA_BACKEND if set, else "auto". docs/backends.md says how to choose.
         limits: for listeners that have none of their own. `max_connections` holds for a whole listener and is shared
             out over its sockets (one for each worker, times the addresses that a name stands for), to the exact sum.
         backlog: connections that the kernel holds ready for each socket until a worker accepts them; default 4096. The
@@ -94,7 +105,7 @@ class ServerConfig:
     uds: dataclasses.InitVar[str | os.PathLike[str] | None] = None
     fd: dataclasses.InitVar[int | None] = None
     workers: int = dataclasses.field(default_factory=default_workers)
-    backend: str = "auto"
+    backend: str = dataclasses.field(default_factory=default_backend)
     limits: Limits = Limits()  # noqa: RUF009  # frozen, so that all configs may share it
     backlog: int = BACKLOG_DEFAULT
     check_responses: bool = False

@@ -209,7 +209,7 @@ def test_what_asyncio_offers_works_in_a_handler(configure, use, wanted: bytes, w
     assert bodies(configure, handle, *["/"] * 4) == [wanted] * 4
 
 
-def test_a_background_task_outlives_its_request(configure) -> None:
+def test_a_background_task_outlives_its_request(configure, receive_answer) -> None:
     tasks = set()
     done = threading.Event()
 
@@ -223,7 +223,7 @@ def test_a_background_task_outlives_its_request(configure) -> None:
 
     with connected(configure(handle, port=0)) as (_, client):
         client.sendall(get("/"))
-        assert client.recv(1000).endswith(b"now")
+        assert receive_answer(client).endswith(b"now")
         assert done.wait(20)
 
 
@@ -293,7 +293,7 @@ def test_a_thousand_coroutines_wait_at_once(configure) -> None:
     assert (results.counters.parked, results.counters.in_flight) == (0, 0)
 
 
-def test_others_are_served_while_a_coroutine_waits(configure) -> None:
+def test_others_are_served_while_a_coroutine_waits(configure, receive_answer) -> None:
     waiting = []
 
     async def handle(request, response, worker):
@@ -310,8 +310,8 @@ def test_others_are_served_while_a_coroutine_waits(configure) -> None:
         with socket.create_connection(("127.0.0.1", server.port), timeout=20) as two:
             for path in ("/1", "/2", "/go"):
                 two.sendall(get(path))
-                assert two.recv(1000).endswith(path.encode())
-        assert one.recv(1000).endswith(b"/wait")
+                assert receive_answer(two).endswith(path.encode())
+        assert receive_answer(one).endswith(b"/wait")
 
 
 # What it costs, and what is told of it.
@@ -327,9 +327,10 @@ import vanilla
     response.reply(200)
 
 with vanilla.Server(vanilla.ServerConfig(handle, workers=1, port=0, backend={backend!r})) as server:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+    address = ("127.0.0.1", server.port)
+    with socket.create_connection(address, timeout=20) as client, client.makefile("rb") as answer:
         client.sendall(b"GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n")
-        print(client.recv(1000)[9:12].decode(), "asyncio" in sys.modules)
+        print(answer.readline()[9:12].decode(), "asyncio" in sys.modules)
 """
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
     assert result.stdout == f"200 {has_asyncio}\n"

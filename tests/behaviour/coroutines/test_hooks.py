@@ -28,7 +28,7 @@ async def wait_if_asked(request, response, worker):
     response.reply(200, request.path)
 
 
-def test_hooks_may_wait_and_nothing_is_accepted_before_they_are_done(configure) -> None:
+def test_hooks_may_wait_and_nothing_is_accepted_before_they_are_done(configure, receive_answer) -> None:
     order = []
 
     async def make_state():
@@ -51,11 +51,11 @@ def test_hooks_may_wait_and_nothing_is_accepted_before_they_are_done(configure) 
     hooks = {"make_state": make_state, "on_worker_start": on_worker_start, "on_worker_stop": on_worker_stop}
     with connected(configure(handle, port=0, **hooks)) as (_, client):
         client.sendall(get("/"))
-        assert client.recv(1000).endswith(b"1")
+        assert receive_answer(client).endswith(b"1")
     assert order == ["make_state", ("on_worker_start", 0), "handle", ("on_worker_stop", True)]
 
 
-def test_a_client_that_comes_while_a_hook_waits_is_served_after_it(configure) -> None:
+def test_a_client_that_comes_while_a_hook_waits_is_served_after_it(configure, receive_answer) -> None:
     order = []
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = free.getsockname()
@@ -74,7 +74,7 @@ def test_a_client_that_comes_while_a_hook_waits_is_served_after_it(configure) ->
     with socket.socket() as client:
         client.settimeout(20)
         with Server(configure(handle, port=address[1], on_worker_start=on_worker_start)):
-            assert client.recv(1000).endswith(b"served")
+            assert receive_answer(client).endswith(b"served")
     assert order == ["started", "handle"]
 
 

@@ -76,7 +76,7 @@ def test_coroutines_that_do_not_end_within_the_grace_are_cancelled_and_clean_up(
     client.close()
 
 
-def test_background_tasks_are_cancelled_when_the_server_ends(configure) -> None:
+def test_background_tasks_are_cancelled_when_the_server_ends(configure, receive_answer) -> None:
     seen = []
 
     async def work() -> None:
@@ -91,7 +91,7 @@ def test_background_tasks_are_cancelled_when_the_server_ends(configure) -> None:
 
     with connected(configure(handle, port=0)) as (_, client):
         client.sendall(get("/"))
-        client.recv(1000)
+        receive_answer(client)
     assert seen[1:] == ["cleaned up"]
 
 

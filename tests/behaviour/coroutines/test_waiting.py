@@ -160,7 +160,7 @@ def test_offloaded_work_that_raises_is_answered_as_if_the_handler_did(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_work_beyond_the_queue_is_refused_until_there_is_room(configure, kind: str) -> None:
+def test_work_beyond_the_queue_is_refused_until_there_is_room(configure, kind: str, receive_answer) -> None:
     gate, began = threading.Event(), threading.Semaphore(0)
 
     def work(path: bytes) -> bytes:
@@ -181,13 +181,13 @@ def test_work_beyond_the_queue_is_refused_until_there_is_room(configure, kind: s
         assert read_all(clients[2]).startswith(b"HTTP/1.1 503 ")
         gate.set()
         for client in clients[:2]:
-            assert b"done" in client.recv(1000)
+            assert b"done" in receive_answer(client)
         clients[3].sendall(get("/"))
-        assert b"done" in clients[3].recv(1000)
+        assert b"done" in receive_answer(clients[3])
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_client_that_goes_leaves_its_offloaded_work_to_end_alone(configure, kind: str) -> None:
+def test_a_client_that_goes_leaves_its_offloaded_work_to_end_alone(configure, kind: str, receive_answer) -> None:
     gate, began, ended = threading.Event(), threading.Event(), threading.Event()
 
     def work(path: bytes) -> bytes:
@@ -208,7 +208,7 @@ def test_a_client_that_goes_leaves_its_offloaded_work_to_end_alone(configure, ki
         assert ended.wait(20)
         with socket.create_connection(("127.0.0.1", server.port), timeout=20) as after:
             after.sendall(get("/next"))
-            assert b"next" in after.recv(1000)
+            assert b"next" in receive_answer(after)
 
 
 @pytest.mark.parametrize("kind", KINDS)

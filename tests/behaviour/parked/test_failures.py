@@ -176,14 +176,16 @@ def test_a_continuation_that_watches_and_then_answers_leaves_no_watch(configure,
     assert [close(fd) for fd in fds] == [None] * 4
 
 
-def test_a_request_kept_by_its_handler_names_no_descriptor_once_it_is_answered(site, make_pipes) -> None:
+def test_a_request_kept_by_its_handler_names_no_descriptor_once_it_is_answered(
+    site, make_pipes, receive_answer
+) -> None:
     pipes = make_pipes()
     with site(pipes) as running:
         client = running.connect(TINY)
         running.await_parked(1)
         assert is_open(pipes.requests[0].client_fd)
         write(pipes.writers[0], b"done")
-        assert client.recv(1000).endswith(b"done")
+        assert receive_answer(client).endswith(b"done")
         assert pipes.requests[0].client_fd == -1
         assert not pipes.requests[0].disconnected
         pipes.close()

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 
+import pytest
 from system import close, is_open, needs_unix_sockets, open_pair, ready_reader, reset, until, write
 from vanilla import Event, Interest, Limits, Server, Step
 
@@ -26,6 +27,7 @@ def read_to_end(client: socket.socket) -> bytes:
     return data
 
 
+@pytest.mark.exact("needs both events from one wait")
 def test_a_client_that_leaves_in_the_same_tick_as_the_readiness_is_not_gone_on_with(site, make_pipes) -> None:
     pipes = make_pipes()
     with site(pipes) as running:
@@ -41,6 +43,7 @@ def test_a_client_that_leaves_in_the_same_tick_as_the_readiness_is_not_gone_on_w
         pipes.close()
 
 
+@pytest.mark.exact("needs the reset from the wait in which the time is up")
 def test_a_client_that_leaves_in_the_same_tick_as_the_timeout_is_not_gone_on_with(site, make_pipes) -> None:
     pipes = make_pipes(timeout=0.005)
     clients: list[socket.socket] = []
@@ -63,11 +66,11 @@ def test_a_client_that_leaves_in_the_same_tick_as_the_timeout_is_not_gone_on_wit
         pipes.close()
 
 
-def test_a_client_whose_request_and_reset_come_at_once_is_gone_all_the_same(site, make_pipes) -> None:
+def test_a_client_whose_request_and_reset_come_at_once_is_gone_all_the_same(site, make_pipes, receive_answer) -> None:
     pipes = make_pipes()
     with site(pipes) as running:
         client = running.connect(get("/plain"))
-        assert client.recv(1000).endswith(b"plain")
+        assert receive_answer(client).endswith(b"plain")
         with running.busy():
             client.sendall(TINY)
             reset(client)
@@ -79,7 +82,9 @@ def test_a_client_whose_request_and_reset_come_at_once_is_gone_all_the_same(site
 
 
 @needs_unix_sockets
-def test_a_unix_client_whose_request_and_end_come_at_once_is_gone_all_the_same(configure, tmp_path, make_pipes) -> None:
+def test_a_unix_client_whose_request_and_end_come_at_once_is_gone_all_the_same(
+    configure, tmp_path, make_pipes, receive_answer
+) -> None:
     pipes = make_pipes()
     path = str(tmp_path / "socket")
     with Server(configure(pipes, uds=path)) as server:
@@ -88,7 +93,7 @@ def test_a_unix_client_whose_request_and_end_come_at_once_is_gone_all_the_same(c
         client.settimeout(20)
         client.connect(path)
         client.sendall(get("/plain"))
-        assert client.recv(1000).endswith(b"plain")
+        assert receive_answer(client).endswith(b"plain")
         entered, leave = threading.Event(), threading.Event()
         worker.post(lambda: (entered.set(), leave.wait(20)))
         assert entered.wait(20)
@@ -163,6 +168,7 @@ def test_a_client_found_gone_by_what_is_sent_to_it_ends_the_wait_at_once(site, m
         pipes.close()
 
 
+@pytest.mark.exact("counts the requests of one receive")
 def test_a_client_that_leaves_with_requests_behind_the_one_that_waits_leaves_none_of_them(site, make_pipes) -> None:
     pipes = make_pipes()
     with site(pipes) as running:

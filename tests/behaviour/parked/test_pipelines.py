@@ -54,7 +54,9 @@ def test_what_stands_behind_a_request_that_waits_is_answered_after_it(site, behi
         pipes.close()
 
 
-def test_an_incomplete_request_behind_one_that_waits_is_prompted_and_answered_in_its_turn(site, make_pipes) -> None:
+def test_an_incomplete_request_behind_one_that_waits_is_prompted_and_answered_in_its_turn(
+    site, make_pipes, receive_answer
+) -> None:
     pipes = make_pipes()
     content = b"c" * 100_000
     post = b"POST /plain HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\nExpect: 100-continue\r\n\r\n"
@@ -67,7 +69,7 @@ def test_an_incomplete_request_behind_one_that_waits_is_prompted_and_answered_in
             data += client.recv(1000)
         assert data.count(b"first") == 1
         client.sendall(content)
-        assert client.recv(1000).endswith(b"plain")
+        assert receive_answer(client).endswith(b"plain")
         pipes.close()
 
 
