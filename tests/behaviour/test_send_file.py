@@ -1,7 +1,6 @@
 """Files by sendfile(2): whole and in order with what else is queued, fair to others, and no descriptor left behind."""
 
 import asyncio
-import contextlib
 import errno
 import os
 import pathlib

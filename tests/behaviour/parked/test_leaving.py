@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+
 from system import close, is_open, needs_unix_sockets, open_pair, ready_reader, reset, until, write
 from vanilla import Event, Interest, Limits, Server, Step
 
