@@ -542,7 +542,7 @@ def test_a_shutdown_ends_a_thousand_open_streams_properly_long_before_its_grace(
 
     with Server(configure(handle, port=0, graceful_timeout=600.0)) as server:
         with Client(("127.0.0.1", server.port)) as client:
-            group = client.fire(repeat(ask(get(), headers_seen)))
+            group = client.fire(repeat(1000, ask(get(), headers_seen)))
             server.shutdown()
             results = client.wait(group, frames(1))
         assert {tuple(result.bodies) for result in results} == {(b"bye",)}

@@ -612,7 +612,7 @@ def test_many_requests_wait_at_once(configure) -> None:
         worker.call_later(0.05, finish, worker.park())
         return Step.SUSPEND
 
-    results = drive(configure(handle), repeat(ask(get("/"))))
+    results = drive(configure(handle), repeat(1000, ask(get("/"))))
     assert {tuple(result.bodies) for result in results} == {(b"/ after timer",)}
     assert (results.counters.parked, results.counters.in_flight) == (0, 0)
 

@@ -151,9 +151,10 @@ def _listening(
         try:
             one = on_failure.enter_context(socket.socket(family, socket.SOCK_STREAM))
             one.setblocking(False)
-            # There SO_REUSEADDR would let anybody take the port: see above.
-            exclusive = socket.SO_EXCLUSIVEADDRUSE if sys.platform == "win32" else socket.SO_REUSEADDR
-            one.setsockopt(socket.SOL_SOCKET, exclusive, 1)
+            if sys.platform == "win32":
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+            else:
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if shared_by is not None:
                 one.setsockopt(socket.SOL_SOCKET, shared_by, 1)
             if family == socket.AF_INET6:

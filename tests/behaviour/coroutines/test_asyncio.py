@@ -288,7 +288,7 @@ def test_a_thousand_coroutines_wait_at_once(configure) -> None:
                 future.set_result(b"through")
         response.reply(200, await gate[-1] if len(gate) == 1000 else await gate[len(gate) - 1])
 
-    results = drive(configure(handle), repeat(ask(get("/"))))
+    results = drive(configure(handle), repeat(1000, ask(get("/"))))
     assert {tuple(result.bodies) for result in results} == {(b"through",)}
     assert (results.counters.parked, results.counters.in_flight) == (0, 0)
 
