@@ -30,6 +30,9 @@ if not IS_WINDOWS:
 needs_unix_sockets = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="Python has no unix sockets here")
 needs_descriptor_limit = pytest.mark.skipif(IS_WINDOWS, reason="nobody can lower a limit of descriptors here")
 needs_shared_ports = pytest.mark.skipif(not hasattr(socket, "SO_REUSEPORT"), reason="no two sockets share a port here")
+needs_abstract_sockets = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="only Linux has abstract unix sockets"
+)
 needs_affinity = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no thread is bound to a CPU here")
 needs_watched_pipes = pytest.mark.skipif(IS_WINDOWS, reason="only sockets can be watched here")
 

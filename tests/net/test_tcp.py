@@ -33,7 +33,7 @@ def taken(one: OpenListener, workers: int) -> list[socket.socket]:
     return [socket.socket(fileno=fd) for index in range(workers) for fd in one.take(index)]
 
 
-@pytest.fixture(params=["linux", "freebsd", "darwin"])
+@pytest.fixture(params=["win32"] if IS_WINDOWS else ["linux", "freebsd", "darwin"])
 def sharing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Has workers share a port as on that platform, as far as this one lets them."""
     found = tcp.port_sharing(request.param)
@@ -82,9 +82,10 @@ def test_the_kernel_spreads_connections_over_the_whole_group() -> None:
 @pytest.mark.parametrize(
     ("platform", "option", "joins_late"),
     [
-        pytest.param("linux", socket.SO_REUSEPORT, True, id="linux"),
+        pytest.param("linux", getattr(socket, "SO_REUSEPORT", None), True, id="linux", marks=needs_shared_ports),
         pytest.param("freebsd14", 0x10000, False, id="freebsd"),
         pytest.param("darwin", None, False, id="macos"),
+        pytest.param("win32", None, False, id="windows"),
     ],
 )
 def test_workers_share_a_port_as_their_platform_lets_them(platform: str, option: int | None, joins_late: bool) -> None:
