@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from system import close, is_open, needs_unix_sockets, open_pair, ready_reader, reset, until, write
+from system import IS_WINDOWS, close, is_open, needs_unix_sockets, open_pair, ready_reader, reset, until, write
 from vanilla import Event, Interest, Limits, Server, Step
 
 TINY = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -63,7 +63,8 @@ def test_a_client_that_leaves_in_the_same_tick_as_the_timeout_is_not_gone_on_wit
             until(lambda number=number: len(pipes.seen) == number)
         assert {kind for kind, *_ in pipes.seen} == {"disconnected"}
         running.await_idle()
-        assert [is_open(fd) for fd in set(pipes.readers)] == [False] * len(set(pipes.readers))
+        if not IS_WINDOWS:  # where sockets for connections to come have got these numbers
+            assert [is_open(fd) for fd in set(pipes.readers)] == [False] * len(set(pipes.readers))
         pipes.close()
 
 
