@@ -140,8 +140,12 @@ class Reading(Watches):
         intake.filled = 0
         parked.piece = cython.NULL
         grow_or_shrink(intake, filled)
-        if filled < PyBytes_GET_SIZE(cython.cast(object, raw)):
+        if filled < PyBytes_GET_SIZE(cython.cast(object, raw)) // 2:
             _PyBytes_Resize(cython.address(raw), filled)
+        elif filled < PyBytes_GET_SIZE(cython.cast(object, raw)):
+            # To cut the rest off would leave the heap in splinters: it grows by MiB in a long upload.
+            PyBytes_AS_STRING(cython.cast(object, raw))[filled] = 0
+            Py_SET_SIZE(cython.cast(object, raw), filled)
         piece: bytes = cython.cast(bytes, raw)
         Py_XDECREF(raw)
         return piece
