@@ -64,7 +64,7 @@ def test_a_wait_that_is_cancelled_leaves_its_descriptor_alone_and_free(configure
 
 def test_waits_that_cannot_be_are_refused(configure, tmp_path) -> None:
     async def handle(request, response, worker):
-        with open(tmp_path / "file", "wb") as regular, pytest.raises(OSError, match="regular file|no socket"):
+        with open(tmp_path / "file", "wb") as regular, pytest.raises(OSError, match=r"regular file|no socket"):
             await worker.readable(regular.fileno())
         ends = open_pair()
         first = asyncio.create_task(worker.readable(ends[0]))
