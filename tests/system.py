@@ -26,6 +26,8 @@ IS_WINDOWS = sys.platform == "win32"
 if not IS_WINDOWS:
     import resource
 
+ADDRESS_IN_USE = "the network address is in use" if IS_WINDOWS else "address already in use"
+
 # Marks of tests for which a platform lacks something.
 needs_unix_sockets = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="Python has no unix sockets here")
 needs_descriptor_limit = pytest.mark.skipif(IS_WINDOWS, reason="nobody can lower a limit of descriptors here")

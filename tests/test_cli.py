@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from system import IS_WINDOWS, OBEYS_SIGNALS, needs_shared_ports, send_signal, start_process
+from system import ADDRESS_IN_USE, IS_WINDOWS, OBEYS_SIGNALS, needs_shared_ports, send_signal, start_process
 from vanilla.backends.choose import available_backends
 from vanilla.cli import main
 from vanilla.version import VERSION
@@ -114,7 +114,7 @@ def test_a_port_in_use_is_one_line_and_exit_code_1(app: Path, capsys: pytest.Cap
         port = taken.getsockname()[1]
         assert main([str(app), "--port", str(port), "--workers", "2"]) == 1
     err = capsys.readouterr().err
-    assert err.startswith(f"vanilla: 127.0.0.1:{port}: address already in use; ")
+    assert err.startswith(f"vanilla: 127.0.0.1:{port}: {ADDRESS_IN_USE}; ")
     assert err.count("\n") == 1
 
 

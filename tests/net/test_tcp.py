@@ -9,13 +9,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from system import IS_WINDOWS, needs_shared_ports, open_descriptors
+from system import ADDRESS_IN_USE, IS_WINDOWS, needs_shared_ports, open_descriptors
 from vanilla.errors import BindError
 from vanilla.net import tcp
 from vanilla.net.listen import Listener
 from vanilla.net.sockets import OpenListener, open_listener, shown
-
-IN_USE = "the network address is in use" if IS_WINDOWS else "address already in use"
 
 
 @contextlib.contextmanager
@@ -115,7 +113,7 @@ def test_a_port_in_use_is_refused(workers: int, second_workers: int) -> None:
             open_listener(Listener(port=int(port)), second_workers, backlog=64)
         assert open_descriptors() == before
     assert caught.value.errno == errno.EADDRINUSE
-    assert str(caught.value.strerror).startswith(f"127.0.0.1:{port}: {IN_USE}; ")
+    assert str(caught.value.strerror).startswith(f"127.0.0.1:{port}: {ADDRESS_IN_USE}; ")
 
 
 @needs_shared_ports
