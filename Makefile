@@ -21,9 +21,9 @@ BIN := $(VENV)/bin
 BUILD := build/$(ABI)
 SANITIZED := build/sanitize-$(ABI)
 WINDOWS := build/windows
-WINDOWS_TESTS := tests/contract tests/engine tests/http1 tests/sse tests/server/test_totals.py \
-	tests/server/test_trial.py tests/testing/test_responses.py tests/test_buffers.py tests/test_files.py \
-	tests/test_layers.py tests/test_limits.py
+WINDOWS_TESTS := tests/backends tests/behaviour tests/contract tests/engine tests/http1 tests/net tests/server tests/sse \
+	tests/testing tests/test_buffers.py tests/test_cli.py tests/test_files.py tests/test_layers.py tests/test_limits.py \
+	tests/test_options.py tests/test_packaging.py
 KQUEUE := build/kqueue-$(ABI)
 KQUEUE_FLAGS ?=
 KQUEUE_TESTS := tests/backends tests/behaviour tests/engine tests/net tests/server tests/sse tests/testing \
@@ -66,7 +66,7 @@ check-bsd: $(TOOLS) ## compile every module for macOS and FreeBSD, by zig; nothi
 
 # Cross-compiled by zig, for a CPython of Windows that is run by Wine: tests/windows/wine.py fetches and says all.
 # Capturing descriptors would cost 5 ms a test there.
-test-windows: $(WINDOWS)/.built ## build for Windows, and run the tests that need no engine under Wine; ARGS="tests/http1"
+test-windows: $(WINDOWS)/.built ## build for Windows, and run the suite under Wine; ARGS="tests/http1"
 	$(BIN)/python tests/windows/wine.py -m pytest --capture=sys $(or $(ARGS),$(WINDOWS_TESTS))
 
 test-faults: $(INSTALLED) $(FAULTS) ## run the socket-level suite with system calls that fail at random; SEED=3 ARGS="-k pipelining"

@@ -33,8 +33,11 @@ if IS_CROSS:
 
 # Modules that some platforms alone can compile: how sys.platform begins there.
 BACKENDS = {
+    "vanilla.backends.acceptex": ("win32",),
+    "vanilla.backends.completions": ("win32",),
     "vanilla.backends.epoll": ("linux",),
     "vanilla.backends.io_uring": ("linux",),
+    "vanilla.backends.iocp": ("win32",),
     "vanilla.backends.kqueue": ("darwin", "freebsd"),
     "vanilla.backends.offered": ("linux",),
     "vanilla.backends.poll": ("linux", "darwin", "freebsd"),
@@ -64,7 +67,7 @@ def extensions(platform: str = TARGET if EMULATION is None else "freebsd") -> li
         Extension(
             name,
             [path.as_posix()],
-            libraries=["ws2_32"] if TARGET == "win32" else [],
+            libraries=["ws2_32", "ntdll"] if TARGET == "win32" else [],
             extra_compile_args=[*FLAGS],
             extra_link_args=[*LINK_FLAGS],
         )

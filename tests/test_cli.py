@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from system import ADDRESS_IN_USE, IS_WINDOWS, OBEYS_SIGNALS, needs_shared_ports, send_signal, start_process
 from vanilla.backends.choose import available_backends
 from vanilla.cli import main
 from vanilla.version import VERSION
@@ -45,7 +46,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def app(tmp_path: Path) -> Path:
     path = tmp_path / "served_app.py"
-    path.write_text(APP)
+    path.write_text(APP + (OBEYS_SIGNALS if IS_WINDOWS else ""))
     yield path
     sys.modules.pop("served_app", None)
 
@@ -113,7 +114,7 @@ def test_a_port_in_use_is_one_line_and_exit_code_1(app: Path, capsys: pytest.Cap
         port = taken.getsockname()[1]
         assert main([str(app), "--port", str(port), "--workers", "2"]) == 1
     err = capsys.readouterr().err
-    assert err.startswith(f"vanilla: 127.0.0.1:{port}: address already in use; ")
+    assert err.startswith(f"vanilla: 127.0.0.1:{port}: {ADDRESS_IN_USE}; ")
     assert err.count("\n") == 1
 
 
@@ -128,7 +129,7 @@ class Running:
     """The command as a process; `address` is read from what it prints."""
 
     def __init__(self, *words: str, **variables: str) -> None:
-        self.process = subprocess.Popen(
+        self.process = start_process(
             [sys.executable, "-m", "vanilla", *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -151,7 +152,7 @@ class Running:
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
         """Its exit code, and the rest of what it printed."""
-        self.process.send_signal(number)
+        send_signal(self.process, number)
         rest, _ = self.process.communicate(timeout=20)
         return self.process.returncode, rest
 
@@ -178,6 +179,7 @@ def test_a_config_is_served_with_options_over_it_and_variables_too(app: Path) ->
     assert running.stop()[0] == 0
 
 
+@needs_shared_ports
 def test_two_processes_share_a_port_that_both_were_told_to_share(app: Path) -> None:
     one = Running(str(app), "--port", "0", "--reuse-port", "--workers", "1")
     port = re.search(r":([0-9]+) with", one.line)
@@ -196,6 +198,7 @@ os.execv(sys.executable, [sys.executable, "-m", "vanilla", *sys.argv[2:]])
 """
 
 
+@pytest.mark.skipif(IS_WINDOWS, reason="there is no systemd")
 def test_a_socket_passed_as_systemd_does_is_served(app: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as passed:
         port = passed.getsockname()[1]

@@ -1,6 +1,5 @@
 """Files that answers share: who keeps them open, and what is refused."""
 
-import contextlib
 import os
 import pathlib
 import sys
@@ -8,11 +7,11 @@ import threading
 
 import pytest
 
+from system import count_held
 from vanilla import OpenFile, Response
 
 HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
 CONTENT = bytes(range(250)) * 400
-DESCRIPTORS_MAX = 512  # looked at, of this process: far fewer are open
 
 
 @pytest.fixture
@@ -21,15 +20,6 @@ def path(tmp_path: pathlib.Path) -> pathlib.Path:
     path = tmp_path / "file"
     path.write_bytes(CONTENT)
     return path
-
-
-def count_held(path: pathlib.Path) -> int:
-    """Descriptors of this process that refer to the file."""
-    count = 0
-    for fd in range(DESCRIPTORS_MAX):
-        with contextlib.suppress(OSError):
-            count += os.path.samestat(os.fstat(fd), path.stat())
-    return count
 
 
 def answer(file: OpenFile) -> Response:

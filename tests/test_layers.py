@@ -14,7 +14,14 @@ LAYERS = (
     ("vanilla.recording", "vanilla.handles", "vanilla.awaitables", "vanilla.pieces", "vanilla.streaming"),
     ("vanilla.limits",),
     # the platforms' headers: declarations, no code
-    ("vanilla.net.platform", "vanilla.net.posix", "vanilla.net.linux", "vanilla.net.uring", "vanilla.net.bsd"),
+    (
+        "vanilla.net.platform",
+        "vanilla.net.posix",
+        "vanilla.net.linux",
+        "vanilla.net.uring",
+        "vanilla.net.bsd",
+        "vanilla.net.windows",
+    ),
     ("vanilla.files",),
     ("vanilla.buffers",),
     ("vanilla.http1",),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from system import needs_affinity, needs_unix_sockets
 from vanilla.errors import ConfigError
 from vanilla.limits import Limits
 from vanilla.net.listen import Listener
@@ -82,6 +83,7 @@ def test_a_flag_is_set_in_the_environment(text: str) -> None:
     assert options([], {"VANILLA_PIN": text}) == {"pin": True}
 
 
+@needs_affinity
 @pytest.mark.parametrize("text", ["false", "0", "no", "Off"])
 def test_a_flag_is_unset_in_the_environment(text: str) -> None:
     assert options([], {"VANILLA_PIN": text}) == {"pin": False}
@@ -120,6 +122,7 @@ def test_a_wrong_value_is_refused_in_words(command_line: list[str], environment:
 OWN = Limits(max_headers=1)
 
 
+@needs_unix_sockets  # most of these name one
 @pytest.mark.parametrize(
     ("given", "command_line", "environment", "listeners"),
     [

@@ -25,8 +25,11 @@ PAIRS = sorted(
 )
 ONLY_LINUX = {f"vanilla.backends.{name}" for name in ("epoll", "io_uring", "offered", "ring")}
 ONLY_BSD = {"vanilla.backends.kqueue"}
-IS_BSD = "VANILLA_KQUEUE" in os.environ or not sys.platform.startswith("linux")  # the former: over an emulation
-ELSEWHERE = ONLY_LINUX if IS_BSD else ONLY_BSD
+ONLY_WINDOWS = {f"vanilla.backends.{name}" for name in ("acceptex", "completions", "iocp")}
+ONLY_POSIX = {f"vanilla.backends.{name}" for name in ("poll", "readiness", "sockets")}
+IS_WINDOWS = sys.platform == "win32"
+IS_BSD = "VANILLA_KQUEUE" in os.environ or not (IS_WINDOWS or sys.platform.startswith("linux"))  # or its emulation
+ELSEWHERE = ONLY_LINUX | ONLY_BSD | ONLY_POSIX if IS_WINDOWS else ONLY_WINDOWS | (ONLY_LINUX if IS_BSD else ONLY_BSD)
 
 HANDLER = """
     from vanilla import Interest, Limits, Listener, Request, Response, Server, ServerConfig, Step, Worker

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from system import count_descriptors
 from vanilla import Event, Request, Response, ServerConfig, Step, Worker
 from vanilla.testing import Round, Script, Session, ask, count, drive, eof, frames, headers_seen
 
@@ -16,10 +17,6 @@ CONFIG = ServerConfig(APP["handle"], workers=1)
 LINES = b"".join(b"line %d\n" % number for number in range(1, 6))
 STREAM = b"GET /stream HTTP/1.1\r\nHost: a\r\n\r\n"
 STREAM_1_0 = b"GET /stream HTTP/1.0\r\n\r\n"
-
-
-def open_fds() -> int:
-    return len(os.listdir("/proc/self/fd"))
 
 
 def is_known(pid: int) -> bool:
@@ -75,7 +72,7 @@ def test_the_command_prints_five_lines(run) -> None:
 
 def test_each_read_becomes_a_chunk_by_hand(run) -> None:
     run("printf '0123456789abcdef'")
-    before = open_fds()
+    before = count_descriptors()
     request, response, worker = Request(STREAM), Response(), Worker()
     assert APP["handle"](request, response, worker) is Step.SUSPEND
     head = bytes(response)
@@ -87,7 +84,7 @@ def test_each_read_becomes_a_chunk_by_hand(run) -> None:
     assert worker.recorded.watches[1].continuation(request, response, worker, child, Event.HANGUP) is Step.DONE
     assert bytes(response) == head + b"10\r\n0123456789abcdef\r\n0\r\n\r\n"
     assert child.process.returncode is not None
-    assert open_fds() == before
+    assert count_descriptors() == before
 
 
 def test_a_descriptor_that_has_nothing_yet_is_watched_again_by_hand(fifo) -> None:
@@ -107,7 +104,7 @@ def test_a_descriptor_that_has_nothing_yet_is_watched_again_by_hand(fifo) -> Non
 
 def test_the_client_gets_each_line_before_the_next_is_printed(fifo) -> None:
     with Session(CONFIG) as session:
-        before = open_fds()
+        before = count_descriptors()
         group = session.fire([ask(STREAM, count(b"\r\n", 6))])  # the head, and the chunk of the process id
         for number in range(1, 6):
             line = b"line %d\n" % number
@@ -120,7 +117,7 @@ def test_the_client_gets_each_line_before_the_next_is_printed(fifo) -> None:
         assert not is_known(int(pid))
         assert session.go_on(group, Round(send=b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"))[0].statuses == [200, 404]
         session.close(group)
-        session.await_counters(lambda counters: open_fds() == before - 1)  # the FIFO
+        session.await_counters(lambda counters: count_descriptors() == before - 1)  # the FIFO
 
 
 def test_the_head_arrives_before_anything_is_printed(run, tmp_path) -> None:
@@ -135,24 +132,24 @@ def test_the_head_arrives_before_anything_is_printed(run, tmp_path) -> None:
 
 def test_a_client_that_crashes_has_its_command_killed_and_reaped_although_it_prints_nothing(fifo) -> None:
     with Session(CONFIG) as session:
-        before = open_fds()
+        before = count_descriptors()
         group = session.fire([ask(STREAM, count(b"\r\n", 6))])
         pid = int(group.results[0].rest.split(b"\r\n")[-2])
         assert is_known(pid)
         session.close(group, reset=True)
         session.await_counters(lambda counters: not is_known(pid))
-        counters = session.await_counters(lambda counters: open_fds() == before)
+        counters = session.await_counters(lambda counters: count_descriptors() == before)
         assert (counters.parked, counters.in_flight) == (0, 0)
 
 
 def test_a_client_that_closes_has_its_command_killed_and_reaped_once_it_prints(fifo) -> None:
     with Session(CONFIG) as session:
-        before = open_fds()
+        before = count_descriptors()
         group = session.fire([ask(STREAM, count(b"\r\n", 6))])
         pid = int(group.results[0].rest.split(b"\r\n")[-2])
         session.close(group)
         session.await_counters(lambda counters: fifo.write(b"more\n") and not is_known(pid))
-        session.await_counters(lambda counters: open_fds() == before)
+        session.await_counters(lambda counters: count_descriptors() == before)
 
 
 def test_a_command_that_is_silent_for_too_long_is_killed_and_the_answer_cut_off(fifo, monkeypatch) -> None:
@@ -191,10 +188,10 @@ def test_too_much_output_is_cut_off_visibly(run, monkeypatch, request_bytes) -> 
 
 def test_a_command_that_is_not_there_is_a_502(monkeypatch) -> None:
     monkeypatch.setitem(NAMES, "COMMAND", ["/absent/command"])
-    before = open_fds()
+    before = count_descriptors()
     results = drive(CONFIG, [ask(STREAM + STREAM, frames(2))])
     assert results[0].statuses == [502, 502]
-    assert open_fds() <= before
+    assert count_descriptors() <= before
 
 
 def test_head_starts_no_command(run, tmp_path) -> None:

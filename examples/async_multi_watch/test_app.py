@@ -1,11 +1,11 @@
 """async_multi_watch, called by hand and over sockets."""
 
-import os
 import pathlib
 import runpy
 
 import pytest
 
+from system import count_descriptors
 from vanilla import Event, Request, Response, ServerConfig, Step, Worker
 from vanilla.testing import Round, Script, Session, ask, drive, eof, frames, repeat, sent
 
@@ -18,10 +18,6 @@ BOTH = b"done: A, B"
 
 def wire(line: bytes) -> bytes:
     return line + b" HTTP/1.1\r\nHost: a\r\n\r\n"
-
-
-def open_fds() -> int:
-    return len(os.listdir("/proc/self/fd"))
 
 
 @pytest.mark.parametrize(
@@ -97,14 +93,14 @@ def test_a_client_that_leaves_between_the_stages_leaves_nothing(monkeypatch) -> 
     monkeypatch.setitem(NAMES, "B_MS", 60_000)
     monkeypatch.setitem(NAMES, "after_a", lambda *arguments: stages.append("A") or after_a(*arguments))
     with Session(CONFIG) as session:
-        before = open_fds()
+        before = count_descriptors()
         group = session.fire(repeat(4, ask(wire(b"GET /chain"), sent)))
         session.await_counters(lambda counters: len(stages) == 4)
         assert session.server.counters().parked == 4
         session.close(group, reset=True)
         counters = session.await_counters(lambda counters: counters.open == counters.parked == 0)
         assert counters.in_flight == 0
-        session.await_counters(lambda counters: open_fds() == before)
+        session.await_counters(lambda counters: count_descriptors() == before)
 
 
 def test_what_is_malformed_is_refused_by_the_server() -> None:

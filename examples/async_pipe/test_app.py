@@ -1,12 +1,12 @@
 """async_pipe, called by hand and over sockets."""
 
-import os
 import pathlib
 import runpy
 import threading
 
 import pytest
 
+from system import count_descriptors
 from vanilla import Event, Request, Response, ServerConfig, Step, Worker
 from vanilla.testing import Round, Script, Session, ask, count, drive, eof, frames, repeat, sent
 
@@ -16,10 +16,6 @@ CONFIG = ServerConfig(APP["handle"], workers=1)
 
 def wire(line: bytes) -> bytes:
     return line + b" HTTP/1.1\r\nHost: a\r\n\r\n"
-
-
-def open_fds() -> int:
-    return len(os.listdir("/proc/self/fd"))
 
 
 @pytest.fixture
@@ -56,7 +52,7 @@ def test_a_request_is_answered_and_the_connection_goes_on(line, status, content,
 
 
 def test_the_continuation_reads_the_pipe_and_closes_it() -> None:
-    before = open_fds()
+    before = count_descriptors()
     request, response, worker = Request(wire(b"GET /async")), Response(), Worker()
     assert APP["handle"](request, response, worker) is Step.SUSPEND
     assert len(response) == 0
@@ -65,16 +61,16 @@ def test_the_continuation_reads_the_pipe_and_closes_it() -> None:
     assert watch.continuation(request, response, worker, watch.payload, event) is None
     assert bytes(response).startswith(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n")
     assert bytes(response).endswith(b"\r\n\r\nasync-ok")
-    assert open_fds() == before
+    assert count_descriptors() == before
 
 
 def test_many_clients_and_many_pipelined_requests_each_get_their_answer_and_no_descriptor_stays() -> None:
     with Session(CONFIG) as session:
-        before = open_fds()
+        before = count_descriptors()
         group = session.fire(repeat(8, ask(wire(b"GET /async") * 10, frames(10))))
         assert [result.bodies for result in group.results] == [[b"async-ok"] * 10] * 8
         session.close(group)
-        session.await_counters(lambda counters: open_fds() == before)
+        session.await_counters(lambda counters: count_descriptors() == before)
 
 
 def test_the_disk_is_measured() -> None:
@@ -95,13 +91,13 @@ def test_others_are_answered_while_a_thread_works(measuring) -> None:
 
 def test_a_client_that_leaves_while_a_thread_works_leaves_no_descriptor(measuring, caplog) -> None:
     with Session(CONFIG) as session:
-        before = open_fds()
+        before = count_descriptors()
         group = session.fire(repeat(2, ask(wire(b"GET /disk"), sent)))
         session.await_counters(lambda counters: counters.parked == 2)
         session.close(group, reset=True)
-        session.await_counters(lambda counters: open_fds() == before + 2)  # the threads' ends
+        session.await_counters(lambda counters: count_descriptors() == before + 2)  # the threads' ends
         measuring.set()
-        session.await_counters(lambda counters: open_fds() == before)
+        session.await_counters(lambda counters: count_descriptors() == before)
     assert caplog.messages == []
 
 

@@ -1,12 +1,12 @@
 """async_time_limit: its state machine by hand and with a clock of its own, then over sockets."""
 
-import os
 import pathlib
 import re
 import runpy
 
 import pytest
 
+from system import count_descriptors
 from vanilla import Event, Request, Response, ServerConfig, Step, Worker
 from vanilla.testing import Round, Script, Session, ask, drive, eof, frames, repeat, sent
 
@@ -20,10 +20,6 @@ EXCEEDED = re.compile(rb"deadline exceeded after ([0-9]+)ms \(budget 300ms\)")
 
 def wire(line: bytes) -> bytes:
     return line + b" HTTP/1.1\r\nHost: a\r\n\r\n"
-
-
-def open_fds() -> int:
-    return len(os.listdir("/proc/self/fd"))
 
 
 class Clock:
@@ -144,13 +140,13 @@ def test_a_client_that_leaves_ends_its_job(monkeypatch) -> None:
     monkeypatch.setitem(NAMES, "STEP_MS", 60_000)
     monkeypatch.setitem(NAMES, "BUDGET_MS", 60_000)
     with Session(CONFIG) as session:
-        before = open_fds()
+        before = count_descriptors()
         group = session.fire(repeat(4, ask(wire(b"GET /job"), sent)))
         session.await_counters(lambda counters: counters.parked == 4)
         session.close(group, reset=True)
         counters = session.await_counters(lambda counters: counters.open == counters.parked == 0)
         assert counters.in_flight == 0
-        session.await_counters(lambda counters: open_fds() == before)
+        session.await_counters(lambda counters: count_descriptors() == before)
 
 
 def test_what_is_malformed_is_refused_by_the_server() -> None:

@@ -1,12 +1,12 @@
 """async_timer, called by hand and over sockets."""
 
-import os
 import pathlib
 import runpy
 import time
 
 import pytest
 
+from system import count_descriptors
 from vanilla import Event, Request, Response, ServerConfig, Step, Worker
 from vanilla.testing import Round, Script, Session, ask, drive, eof, frames, repeat, sent
 
@@ -17,10 +17,6 @@ HINT = b"ms: give a whole number from 0 to 60000"
 
 def wire(line: bytes) -> bytes:
     return line + b" HTTP/1.1\r\nHost: a\r\n\r\n"
-
-
-def open_fds() -> int:
-    return len(os.listdir("/proc/self/fd"))
 
 
 @pytest.mark.parametrize(
@@ -92,7 +88,7 @@ def test_many_wait_at_once_on_one_worker() -> None:
 
 def test_a_later_request_is_answered_while_others_wait_and_those_who_leave_leave_nothing() -> None:
     with Session(CONFIG) as session:
-        before = open_fds()
+        before = count_descriptors()
         waiting = session.fire(repeat(20, ask(wire(b"GET /delay?ms=60000"), sent)))
         session.await_counters(lambda counters: counters.parked == 20)
         others = session.fire([ask(wire(b"GET /")), ask(wire(b"GET /delay?ms=1"))])
@@ -103,7 +99,7 @@ def test_a_later_request_is_answered_while_others_wait_and_those_who_leave_leave
         session.close(others)
         counters = session.await_counters(lambda counters: counters.open == counters.parked == 0)
         assert counters.in_flight == 0
-        session.await_counters(lambda counters: open_fds() == before)
+        session.await_counters(lambda counters: count_descriptors() == before)
 
 
 def test_head_has_the_length_and_not_the_content() -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import os
 import pathlib
 import runpy
 import socket
@@ -10,6 +9,7 @@ import time
 
 import pytest
 
+from system import count_descriptors
 from vanilla import Event, Request, Response, Worker
 from vanilla.testing import Round, Script, Session, ask, eof, frames
 
@@ -178,9 +178,9 @@ def test_a_feed_that_is_not_there_is_tried_until_it_is(listener, config, caplog)
 def test_a_watched_descriptor_that_died_is_reported_once_and_closed(listener, config, monkeypatch, caplog) -> None:
     monkeypatch.setitem(NAMES, "PAUSE_MIN", 60.0)
     with served(config) as (session, _):
-        before = len(os.listdir("/proc/self/fd"))
+        before = count_descriptors()
         listener.accept()[0].close()
-        session.await_counters(lambda counters: len(os.listdir("/proc/self/fd")) == before - 1)
+        session.await_counters(lambda counters: count_descriptors() == before - 1)
         ticks = session.server.counters().ticks
         results = session.fire([Script(rounds=[Round(send=GET)] * 8), ask(b"garbage\r\n\r\n", eof)]).results
         assert [result.statuses for result in results] == [[503] * 8, [400]]

@@ -14,6 +14,7 @@ from vanilla import ConfigError, ServerConfig
 from vanilla.backends import choose
 from vanilla.backends.choose import BACKENDS, MECHANISMS, available_backends, choose_backend, why_not
 
+IS_WINDOWS = sys.platform == "win32"
 IS_BSD = "VANILLA_KQUEUE" in os.environ or not sys.platform.startswith("linux")  # the former: over an emulation
 COMPILED = {
     "linux": ["epoll", "io_uring", "poll"],
@@ -42,10 +43,10 @@ def on_platform(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 def test_the_best_of_this_platform_is_auto_and_the_first_that_is_offered() -> None:
-    best = "kqueue" if IS_BSD else "epoll"
+    best = "iocp" if IS_WINDOWS else "kqueue" if IS_BSD else "epoll"
     assert choose_backend("auto") == best
     assert available_backends()[0] == best
-    assert "poll" in available_backends()
+    assert ("poll" in available_backends()) != IS_WINDOWS
 
 
 def test_what_is_available_can_be_chosen_by_name() -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from system import IS_WINDOWS, OBEYS_SIGNALS, send_signal, start_process
 from vanilla import Request, Response, ServerConfig, Worker
 from vanilla.testing import Received
 
@@ -79,7 +80,7 @@ class Command:
     """`python -m vanilla app.py` as a process of its own, listening on a free port."""
 
     def __init__(self, app: Path, options: tuple[str, ...]) -> None:
-        self.process = subprocess.Popen(
+        self.process = start_process(
             [sys.executable, "-m", "vanilla", str(app), "--bind", "127.0.0.1:0", "--workers", "1", *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -101,7 +102,7 @@ class Command:
         return match
 
     def signal(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
+        send_signal(self.process, number)
 
     def wait(self) -> int:
         """Its exit code."""
@@ -114,6 +115,8 @@ class Command:
         self.process.wait()
         self._reader.join()
         self.process.stdout.close()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
 
     @property
     def has_closed(self) -> bool:
@@ -135,7 +138,7 @@ def command(tmp_path: Path, backend: str) -> Iterator[Callable[..., Command]]:
 
     def command(source: str, *options: str) -> Command:
         app = tmp_path / "app.py"
-        app.write_text(textwrap.dedent(source))
+        app.write_text(textwrap.dedent(source) + (OBEYS_SIGNALS if IS_WINDOWS else ""))
         started.append(Command(app, ("--backend", backend, *options)))
         return started[-1]
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
-import os
+import dataclasses
 import random
 import socket
 import threading
@@ -13,6 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from system import IS_WINDOWS, count_descriptors, needs_unix_sockets
 from vanilla import Limits, Listener, Request, Response, Server, Worker
 from vanilla.testing import Client, Group, Session, ask, eof, repeat, sent
 
@@ -22,12 +22,6 @@ LOOK_ACCEPTS_MAX = 64  # of the engine: connections that a worker may keep befor
 PATIENT = Limits(keepalive_timeout=None)  # what is counted stays open, however slow the machine
 MANY = 400  # over two workers: each gets more than 112, or the load would be uneven
 FEW = 20  # 2 * 20 + 64 is less than 112: with so few, another worker still has many fewer
-
-
-def descriptors() -> int:
-    """How many are open, those aside that garbage of tests before still holds."""
-    gc.collect()
-    return len(os.listdir("/proc/self/fd"))
 
 
 class Held:
@@ -51,10 +45,15 @@ def held() -> Iterator[Held]:
     held.may_return.set()
 
 
-@pytest.fixture(params=["tcp", "unix"])
+@pytest.fixture(params=["tcp", pytest.param("unix", marks=needs_unix_sockets)])
 def listener(request: pytest.FixtureRequest, tmp_path) -> Listener:
     """One with a socket for each worker, and one that all workers share."""
     return Listener(port=0) if request.param == "tcp" else Listener(uds=tmp_path / "a.sock")
+
+
+def shared_listener(tmp_path) -> Listener:
+    """One that all workers share."""
+    return Listener(port=0) if IS_WINDOWS else Listener(uds=tmp_path / "a.sock")
 
 
 @contextlib.contextmanager
@@ -165,7 +164,7 @@ def test_a_given_connection_has_the_peer_and_the_listener_that_it_came_by(config
         else:
             response.reply(200, b"%d %r" % (worker.index, request.peer))
 
-    listeners = [Listener(port=0), Listener(uds=tmp_path / "a.sock"), Listener(port=0, limits=Limits(max_body_bytes=0))]
+    listeners = [Listener(port=0), shared_listener(tmp_path), Listener(port=0, limits=Limits(max_body_bytes=0))]
     with Session(configure(handle, workers=2, listeners=listeners)) as session:
         held_open = session.fire(repeat(MANY, ask(GET)))
         session.close(Group(one for one in held_open if one.result.bodies[0].startswith(b"1")))
@@ -246,7 +245,7 @@ def test_the_most_connections_are_exact_however_they_are_shared_out(configure, h
 def test_a_worker_is_given_no_more_than_it_has_places_for(configure, held, tmp_path) -> None:
     """The least busy one may be full on one listener all the same."""
     limits = Limits(max_connections=2 * FEW, accept_timeout=None, keepalive_timeout=None)
-    listeners = [Listener(port=0), Listener(uds=tmp_path / "a.sock", limits=limits)]
+    listeners = [Listener(port=0), dataclasses.replace(shared_listener(tmp_path), limits=limits)]
     with Session(configure(held, workers=2, limits=PATIENT, listeners=listeners)) as session:
         heavy = load_unevenly(session)
         with Client(session.server.addresses[1]) as client:
@@ -280,7 +279,7 @@ def test_no_place_is_lost_by_clients_that_come_and_go(configure, held) -> None:
 
 @pytest.mark.parametrize("is_held", [False, True], ids=["free", "held_up"])
 def test_a_shutdown_in_the_midst_of_giving_loses_no_client_and_no_descriptor(configure, held, is_held: bool) -> None:
-    before = descriptors()
+    before = count_descriptors()
     for _ in range(5):
         held.entered.clear()
         held.may_return.clear()
@@ -301,11 +300,11 @@ def test_a_shutdown_in_the_midst_of_giving_loses_no_client_and_no_descriptor(con
             shutdown.join()
             counters = session.server.counters()
             assert (counters.open, counters.in_flight) == (0, 0)
-    assert descriptors() == before
+    assert count_descriptors() == before
 
 
 def test_a_shutdown_without_grace_closes_what_was_given_and_not_taken(configure, held) -> None:
-    before = descriptors()
+    before = count_descriptors()
     for _ in range(5):
         held.entered.clear()
         held.may_return.clear()
@@ -320,4 +319,4 @@ def test_a_shutdown_without_grace_closes_what_was_given_and_not_taken(configure,
                 pass
             held.may_return.set()
             shutdown.join()
-    assert descriptors() == before
+    assert count_descriptors() == before

@@ -2,6 +2,7 @@
 
 import pytest
 
+from system import needs_descriptor_limit
 from vanilla import Limits, Listener
 from vanilla.testing import Client, Round, Script, Session, ask, drive, eof, frames, repeat, sent
 
@@ -114,6 +115,7 @@ LITTLE_ROOM = """
 """
 
 
+@needs_descriptor_limit
 def test_without_descriptors_a_server_serves_those_it_has_and_accepts_again_later(command) -> None:
     server = command(LITTLE_ROOM)
     with Client(server.address) as client:
@@ -129,6 +131,7 @@ def test_without_descriptors_a_server_serves_those_it_has_and_accepts_again_late
     assert len(warnings) == 1, warnings
 
 
+@needs_descriptor_limit
 def test_a_server_without_descriptors_that_is_shut_down_still_takes_those_who_wait(command) -> None:
     """Its idle connections close, and give their descriptors to those that waited for one with a request."""
     server = command(LITTLE_ROOM)

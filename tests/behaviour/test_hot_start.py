@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import gc
-import os
 import socket
 import threading
 
 import pytest
 
+from system import count_descriptors, private_bytes
 from vanilla import Server
 from vanilla.testing import Client, ask, repeat
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 STARTS = 1000
 WARM_UP_STARTS = 100  # until every pool of the allocators has its size
-
-
-def descriptors() -> int:
-    gc.collect()
-    return len(os.listdir("/proc/self/fd"))
-
-
-def resident_bytes() -> int:
-    """What this process has in memory that is its own: proc_pid_smaps(5)."""
-    with open("/proc/self/smaps_rollup") as file:
-        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("Private_Dirty:"))
 
 
 def test_a_thousand_starts_and_stops_leave_nothing_behind(configure, numbered) -> None:
@@ -35,13 +23,13 @@ def test_a_thousand_starts_and_stops_leave_nothing_behind(configure, numbered) -
     threads = threading.active_count()
     for number in range(WARM_UP_STARTS + STARTS):
         if number == WARM_UP_STARTS:
-            before, after_warm_up = descriptors(), resident_bytes()
+            before, after_warm_up = count_descriptors(), private_bytes()
         with Server(config) as server, socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
             client.sendall(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number)
             assert client.recv(1000).endswith(b"\r\n\r\n%d" % number)
-    assert descriptors() == before
+    assert count_descriptors() == before
     assert threading.active_count() == threads
-    assert resident_bytes() - after_warm_up < 2 * 1024 * 1024  # 2 KiB a start would be a connection's worth
+    assert private_bytes() - after_warm_up < 2 * 1024 * 1024  # 2 KiB a start would be a connection's worth
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -7,14 +7,11 @@ import threading
 
 import pytest
 
+from system import count_descriptors, needs_unix_sockets
 from vanilla import Limits, Server
 from vanilla.testing import Client, Round, Script, Session, ask, eof, headers_seen, repeat, sent
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-
-
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
 
 
 def test_servers_started_and_stopped_fifty_times_leave_no_descriptor_and_no_thread(configure, echo) -> None:
@@ -29,10 +26,10 @@ def test_servers_started_and_stopped_fifty_times_leave_no_descriptor_and_no_thre
                 assert [result.statuses for result in group.results[:4]] == [[200]] * 4
 
     use_three_servers()
-    before = descriptors(), threading.enumerate()
+    before = count_descriptors(), threading.enumerate()
     for _ in range(50):
         use_three_servers()
-    assert (descriptors(), threading.enumerate()) == before
+    assert (count_descriptors(), threading.enumerate()) == before
 
 
 def test_a_server_that_served_nobody_stops(configure, echo) -> None:
@@ -261,6 +258,7 @@ def test_a_second_signal_stops_at_once(command) -> None:
         assert server.wait() == 0
 
 
+@needs_unix_sockets
 def test_the_command_serves_over_a_unix_socket_and_removes_it(command, tmp_path: pathlib.Path) -> None:
     path = str(tmp_path / "app.sock")
     server = command(FAST, "--bind", f"unix:{path}")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import itertools
-import os
 import threading
 
 import pytest
 
+from system import count_descriptors, give_way, resident_bytes
 from vanilla import Event, Limits, Server, Step
 from vanilla.testing import Client, Round, Script, Session, ask, count, drive, eof, frames, headers_seen, repeat
 
@@ -19,11 +18,6 @@ END = b"0\r\n\r\n"
 
 def get(path: str = "/", version: str = "1.1", method: str = "GET", fields: str = "") -> bytes:
     return f"{method} {path} HTTP/{version}\r\nHost: a\r\n{fields}\r\n".encode()
-
-
-def fds() -> int:
-    gc.collect()  # what earlier tests have left behind
-    return len(os.listdir("/proc/self/fd"))
 
 
 def later(appends, *more):
@@ -538,7 +532,7 @@ def test_one_piece_for_many_leaves_out_those_who_do_not_keep_up(configure) -> No
 
 
 def test_a_shutdown_ends_a_thousand_open_streams_properly_long_before_its_grace(configure) -> None:
-    before = fds()
+    before = count_descriptors()
 
     def handle(request, response, worker):
         response.start(200)
@@ -554,7 +548,7 @@ def test_a_shutdown_ends_a_thousand_open_streams_properly_long_before_its_grace(
         assert {tuple(result.bodies) for result in results} == {(b"bye",)}
         counters = server.counters()
         assert (counters.parked, counters.in_flight, counters.open) == (0, 0, 0)
-    assert fds() == before
+    assert count_descriptors() == before
 
 
 @pytest.mark.parametrize("finishes", [True, False])
@@ -587,7 +581,7 @@ def test_streams_are_told_once_short_answers_are_finished_or_half_the_grace_is_o
         stream = client.fire([ask(get(), headers_seen)])
         other = client.fire([ask(get("/short"), lambda received: True)])
         while server.counters().parked < 2:
-            os.sched_yield()
+            give_way()
         server.shutdown()
         assert client.wait(stream, frames(1))[0].statuses == [200]
         assert client.wait(other, eof)[0].statuses == [200] * finishes
@@ -628,18 +622,14 @@ def test_streams_of_small_requests_hold_no_slab_that_others_stood_in(configure) 
         worker.park()
         return Step.SUSPEND
 
-    def resident() -> int:
-        with open("/proc/self/statm") as statm:
-            return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE")
-
     filler = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n" + b"x" * 60_000
     with Session(configure(handle)) as session:
         session.fire(repeat(16, ask(filler)))
-        before = resident()
+        before = resident_bytes()
         for _ in range(32):
             session.fire(repeat(16, ask(filler + get("/open"), count(b"\r\n\r\n", 2))))
         assert session.server.counters().parked == 512
-        assert resident() - before < 16 * 2**20
+        assert resident_bytes() - before < 16 * 2**20
 
 
 def test_a_handle_given_twice_is_written_to_twice_even_if_its_client_has_just_gone(configure) -> None:

@@ -4,13 +4,12 @@ import asyncio
 import functools
 import hashlib
 import os
-import pathlib
-import resource
 import socket
 import threading
 
 import pytest
 
+from system import resident_bytes
 from vanilla import BodyError, Event, Limits, Request, Response, Step, Worker, streaming
 from vanilla.testing import Round, Script, Session, ask, count, drive, eof, frames, repeat, sent
 
@@ -31,10 +30,6 @@ def chunked(content: bytes, size: int, fields: bytes = b"") -> bytes:
 
 def cuts(wire: bytes, size: int) -> list[bytes]:
     return [wire[at : at + size] for at in range(0, len(wire), size)]
-
-
-def resident_bytes() -> int:
-    return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 @streaming

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import os
 import socket
-import struct
 import sys
 import threading
 import time
 
 import pytest
 
+from system import count_descriptors, reset, until
 from vanilla import Server, Step
 
 
@@ -20,21 +19,9 @@ def get(path: str, version: str = "1.1", method: str = "GET") -> bytes:
     return f"{method} {path} HTTP/{version}\r\nHost: a\r\n\r\n".encode()
 
 
-def until(condition) -> None:
-    """Wait for what another thread does; the test's own time limit ends it."""
-    while not condition():
-        os.sched_yield()
-
-
 def is_at_rest(server: Server) -> bool:
     counters = server.counters()
     return (counters.open, counters.in_flight, counters.parked) == (0, 0, 0)
-
-
-def reset(client: socket.socket) -> None:
-    """Go away without a word: the server sees a reset."""
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    client.close()
 
 
 def read_until(client: socket.socket, end: bytes) -> bytes:
@@ -283,11 +270,11 @@ def test_streams_leave_no_descriptor_and_no_memory(streams) -> None:
         round_of(20)
         site.stack.close()
         gc.collect()
-        before = (len(os.listdir("/proc/self/fd")), sys.getallocatedblocks())
+        before = (count_descriptors(), sys.getallocatedblocks())
         for _ in range(5):
             round_of(20)
             site.stack.close()
         gc.collect()
-        after = (len(os.listdir("/proc/self/fd")), sys.getallocatedblocks())
+        after = (count_descriptors(), sys.getallocatedblocks())
     assert after[0] == before[0]
     assert after[1] - before[1] < 200  # a leak of one block a stream would be 100 at least

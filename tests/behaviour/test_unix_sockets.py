@@ -6,9 +6,11 @@ import stat
 
 import pytest
 
+from system import needs_unix_sockets
 from vanilla import BindError, Listener, Server
 from vanilla.testing import Client, Round, Script, Session, ask, drive, frames, repeat
 
+pytestmark = needs_unix_sockets
 GET = b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n"
 
 

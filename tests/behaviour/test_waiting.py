@@ -5,12 +5,23 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import struct
 import threading
 import time
 
 import pytest
 
+from system import (
+    IS_WINDOWS,
+    close,
+    is_open,
+    open_pair,
+    read,
+    ready_reader,
+    reset,
+    until,
+    with_end,
+    write,
+)
 from vanilla import Event, Interest, Limits, Server, Step
 from vanilla.testing import Round, Script, ask, count, drive, eof, frames, repeat
 
@@ -24,33 +35,6 @@ def answer(request, response, worker, payload, event):
     response.reply(200, b"%b after %b" % (request.path, payload))
 
 
-def ready_pipe(data: bytes = b"x") -> int:
-    """The read end of a pipe that holds `data` and is closed at its other end."""
-    reader, writer = os.pipe()
-    os.write(writer, data)
-    os.close(writer)
-    return reader
-
-
-def is_open(fd: int) -> bool:
-    with contextlib.suppress(OSError):
-        os.fstat(fd)
-        return True
-    return False
-
-
-def reset(client: socket.socket) -> None:
-    """Go away without a word: the server sees a reset."""
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    client.close()
-
-
-def until(condition) -> None:
-    """Wait for what another thread does; the test's own time limit ends it."""
-    while not condition():
-        os.sched_yield()
-
-
 @contextlib.contextmanager
 def connected(config):
     """A running server, and a client of it."""
@@ -62,14 +46,14 @@ def on_pipe(request, response, worker):
     """Parks on a pipe for /async, answers everything else at once."""
 
     def finish(request, response, worker, fd, event):
-        data = os.read(fd, 100)
-        os.close(fd)
-        response.reply(200, b"async " + data + b" %d" % event)
+        data = read(fd, 100)
+        close(fd)
+        response.reply(200, b"async " + data + b" %d" % with_end(event))
 
     if request.path != b"/async":
         response.reply(200, request.path)
         return Step.DONE
-    fd = ready_pipe()
+    fd = ready_reader()
     worker.watch_fd(fd, Interest.READABLE, finish, fd)
     return Step.SUSPEND
 
@@ -120,17 +104,17 @@ def test_others_are_served_while_one_waits(configure, receive_answer) -> None:
 
 def test_a_chain_of_waits_uses_one_descriptor_after_the_other(configure) -> None:
     def second(request, response, worker, fd, event):
-        os.close(fd)
+        close(fd)
         response.reply(200, b"chained")
 
     def first(request, response, worker, fd, event):
-        os.close(fd)
-        following = ready_pipe()
+        close(fd)
+        following = ready_reader()
         worker.watch_fd(following, Interest.READABLE, second, following)
         return Step.SUSPEND
 
     def handle(request, response, worker):
-        fd = ready_pipe()
+        fd = ready_reader()
         worker.watch_fd(fd, Interest.READABLE, first, fd)
         return Step.SUSPEND
 
@@ -140,17 +124,17 @@ def test_a_chain_of_waits_uses_one_descriptor_after_the_other(configure) -> None
 
 def test_a_descriptor_is_read_piece_by_piece_by_watching_it_again(configure) -> None:
     def more(request, response, worker, fd, event):
-        data = os.read(fd, 3)
+        data = read(fd, 3)
         if data:
             response.write(b"%x\r\n%b\r\n" % (len(data), data))
             worker.watch_fd(fd, Interest.READABLE, more, fd)
             return Step.SUSPEND
-        os.close(fd)
+        close(fd)
         response.write(b"0\r\n\r\n")
         return Step.DONE
 
     def handle(request, response, worker):
-        fd = ready_pipe(b"piece by piece")
+        fd = ready_reader(b"piece by piece")
         response.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         worker.watch_fd(fd, Interest.READABLE, more, fd)
         return Step.SUSPEND
@@ -255,11 +239,11 @@ def test_a_request_that_waited_is_timed_like_any_other(configure) -> None:
 def test_a_watch_whose_time_is_up_says_so(configure) -> None:
     def late(request, response, worker, ends, event):
         for fd in ends:
-            os.close(fd)
+            close(fd)
         response.reply(504, b"%d" % event)
 
     def handle(request, response, worker):
-        ends = os.pipe()
+        ends = open_pair()
         worker.watch_fd(ends[0], Interest.READABLE, late, ends, timeout=0.02)
         return Step.SUSPEND
 
@@ -270,11 +254,11 @@ def test_a_watch_whose_time_is_up_says_so(configure) -> None:
 def test_a_watch_without_a_time_of_its_own_has_the_listeners(configure) -> None:
     def late(request, response, worker, ends, event):
         for fd in ends:
-            os.close(fd)
+            close(fd)
         response.reply(504, b"%d" % event)
 
     def handle(request, response, worker):
-        ends = os.pipe()
+        ends = open_pair()
         worker.watch_fd(ends[0], Interest.READABLE, late, ends)
         return Step.SUSPEND
 
@@ -288,11 +272,11 @@ def test_the_time_that_a_listener_gives_a_watch_is_not_cut_to_whole_seconds(conf
 
     def late(request, response, worker, waited, event):
         for fd in waited[:2]:
-            os.close(fd)
+            close(fd)
         response.reply(504, b"%d" % (time.monotonic() - waited[2] >= seconds))
 
     def handle(request, response, worker):
-        reader, writer = os.pipe()
+        reader, writer = open_pair()
         worker.watch_fd(reader, Interest.READABLE, late, (reader, writer, time.monotonic()))
         return Step.SUSPEND
 
@@ -304,11 +288,11 @@ def test_of_several_watches_the_first_that_is_ready_goes_on_and_the_rest_are_dro
     silent: list[int] = []
 
     def finish(request, response, worker, fd, event):
-        os.close(fd)
+        close(fd)
         response.reply(200, b"ready")
 
     def handle(request, response, worker):
-        fd, (reader, writer) = ready_pipe(), os.pipe()
+        fd, (reader, writer) = ready_reader(), open_pair()
         silent.extend((reader, writer))
         worker.watch_fd(reader, Interest.READABLE, finish, reader)
         worker.watch_fd(fd, Interest.READABLE, finish, fd)
@@ -318,20 +302,20 @@ def test_of_several_watches_the_first_that_is_ready_goes_on_and_the_rest_are_dro
     assert results[0].bodies == [b"ready"]
     assert [is_open(fd) for fd in silent] == [True, True]  # a watch that was dropped leaves its descriptor alone
     for fd in silent:
-        os.close(fd)
+        close(fd)
 
 
 def test_a_persistent_watch_answers_any_number_of_requests(configure) -> None:
     waiting = []
 
     def make_state():
-        return os.pipe()
+        return open_pair()
 
     def tell(request, response, worker, payload, event):
         response.reply(200, payload)
 
     def on_data(request, response, worker, payload, event):
-        data = os.read(worker.state[0], 100)
+        data = read(worker.state[0], 100)
         while waiting:
             waiting.pop().resume(tell, data)
 
@@ -341,7 +325,7 @@ def test_a_persistent_watch_answers_any_number_of_requests(configure) -> None:
     def handle(request, response, worker):
         waiting.append(worker.park())
         if len(waiting) == 4:
-            os.write(worker.state[1], b"news")
+            write(worker.state[1], b"news")
         return Step.SUSPEND
 
     config = configure(handle, make_state=make_state, on_worker_start=on_worker_start)
@@ -356,7 +340,7 @@ def test_a_client_that_goes_away_while_its_request_waits_leaves_nothing_behind(c
         seen.append("continuation")
 
     def handle(request, response, worker):
-        reader, writer = os.pipe()
+        reader, writer = open_pair()
         seen.append((request, reader, writer))
         worker.watch_fd(reader, Interest.READABLE, never, "payload", on_disconnect=seen.append)
         return Step.SUSPEND
@@ -373,7 +357,7 @@ def test_a_client_that_goes_away_while_its_request_waits_leaves_nothing_behind(c
         assert (request.disconnected, request.client_fd) == (True, -1)
         until(lambda: not is_open(reader))
         assert is_open(writer)
-        os.close(writer)
+        close(writer)
         assert server.counters().in_flight == 0
 
 
@@ -425,7 +409,7 @@ def test_resuming_a_request_whose_client_is_gone_does_nothing(configure) -> None
 )
 def test_a_continuation_that_fails_before_it_has_sent_anything_is_a_500(configure, caplog, outcome, logged) -> None:
     def fail(request, response, worker, fd, event):
-        os.close(fd)
+        close(fd)
         if isinstance(outcome, Exception):
             response.write(b"HTTP/1.1 200 OK\r\n")
             raise outcome
@@ -433,7 +417,7 @@ def test_a_continuation_that_fails_before_it_has_sent_anything_is_a_500(configur
 
     def handle(request, response, worker):
         if request.path == b"/":
-            fd = ready_pipe()
+            fd = ready_reader()
             worker.watch_fd(fd, Interest.READABLE, fail, fd)
             return Step.SUSPEND
         response.reply(200, b"fine")
@@ -461,9 +445,16 @@ def test_a_continuation_that_fails_after_the_head_was_sent_cuts_the_answer_visib
 
 
 def closed_fd() -> int:
-    fd = os.dup(0)
-    os.close(fd)
+    fd = ready_reader()
+    close(fd)
     return fd
+
+
+def file_fd() -> int:
+    return os.open(__file__, os.O_RDONLY)
+
+
+NO_FILES = "no socket" if IS_WINDOWS else "regular file"
 
 
 @pytest.mark.parametrize(
@@ -471,9 +462,9 @@ def closed_fd() -> int:
     [
         pytest.param(closed_fd, Interest.READABLE, OSError, "not open", id="closed"),
         pytest.param(lambda: -1, Interest.READABLE, OSError, "not open", id="negative"),
-        pytest.param(lambda: os.open(__file__, os.O_RDONLY), Interest.READABLE, OSError, "regular file", id="file"),
-        pytest.param(ready_pipe, 0, ValueError, "interest 0", id="no_interest"),
-        pytest.param(ready_pipe, 7, ValueError, "interest 7", id="unknown_interest"),
+        pytest.param(file_fd, Interest.READABLE, OSError, NO_FILES, id="file"),
+        pytest.param(ready_reader, 0, ValueError, "interest 0", id="no_interest"),
+        pytest.param(ready_reader, 7, ValueError, "interest 7", id="unknown_interest"),
     ],
 )
 def test_what_cannot_be_watched_is_said_at_once(configure, make_fd, interest, error, reason) -> None:
@@ -484,7 +475,7 @@ def test_what_cannot_be_watched_is_said_at_once(configure, make_fd, interest, er
         except error as refusal:
             response.reply(200, str(refusal).encode())
         with contextlib.suppress(OSError):
-            os.close(fd)
+            (os.close if make_fd is file_fd else close)(fd)
 
     results = drive(configure(handle), [ask(get("/") * 2, frames(2))])
     assert [reason in body.decode() for body in results[0].bodies] == [True, True]
@@ -492,11 +483,11 @@ def test_what_cannot_be_watched_is_said_at_once(configure, make_fd, interest, er
 
 def test_a_descriptor_that_is_watched_already_is_refused(configure) -> None:
     def finish(request, response, worker, fd, event):
-        os.close(fd)
+        close(fd)
         response.reply(200, b"once")
 
     def handle(request, response, worker):
-        fd = ready_pipe()
+        fd = ready_reader()
         worker.watch_fd(fd, Interest.READABLE, finish, fd)
         with pytest.raises(ValueError, match="watched already"):
             worker.watch_fd(fd, Interest.READABLE, finish, fd)
@@ -509,7 +500,7 @@ def test_a_handler_that_watches_and_then_answers_leaves_no_watch(configure) -> N
     fds: list[int] = []
 
     def handle(request, response, worker):
-        fd = ready_pipe()
+        fd = ready_reader()
         fds.append(fd)
         worker.watch_fd(fd, Interest.READABLE, answer)
         response.reply(200, b"at once")
@@ -517,7 +508,7 @@ def test_a_handler_that_watches_and_then_answers_leaves_no_watch(configure) -> N
     results = drive(configure(handle), [ask(get("/") * 3, frames(3))])
     assert results[0].bodies == [b"at once"] * 3
     for fd in fds:
-        os.close(fd)
+        close(fd)
 
 
 def test_watching_outside_a_request_takes_a_persistent_watch(configure) -> None:
@@ -630,7 +621,7 @@ def test_a_shutdown_waits_for_requests_that_wait_and_abandons_them_after_its_gra
     seen: list[object] = []
 
     def handle(request, response, worker):
-        reader, writer = os.pipe()
+        reader, writer = open_pair()
         seen.append((request, reader, writer))
         if request.path == b"/soon":
             worker.call_later(0.1, worker.park().resume, answer, b"a moment")
@@ -652,6 +643,6 @@ def test_a_shutdown_waits_for_requests_that_wait_and_abandons_them_after_its_gra
         assert is_open(reader) == (request.path == b"/soon")
         for fd in (reader, writer):
             with contextlib.suppress(OSError):
-                os.close(fd)
+                close(fd)
     for client in clients:
         client.close()

@@ -1,12 +1,11 @@
 """How answers leave: partial writes, slow readers, readers that do not read, and the end of a connection."""
 
-import pathlib
-import resource
 import threading
 import time
 
 import pytest
 
+from system import resident_bytes
 from vanilla import Limits, Step
 from vanilla.testing import Round, Script, Session, ask, drive, eof, frames, repeat, sent
 
@@ -22,11 +21,6 @@ def sized(request, response, worker):
 
 def get(size: int) -> bytes:
     return b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % size
-
-
-def resident_bytes() -> int:
-    pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize()
 
 
 @pytest.mark.parametrize("sizes", [[8_000_000], [70_000, 70_000], [1, 500_000, 0, 70_000, 3], [300_000] * 20])

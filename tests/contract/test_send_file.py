@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pathlib
 from collections.abc import Callable, Iterator
@@ -10,19 +9,10 @@ from typing import Any, BinaryIO
 
 import pytest
 
+from system import count_descriptors
 from vanilla import OpenFile, Response
 
 HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
-
-
-def count_descriptors() -> int:
-    """Descriptors of this process that are open."""
-    count = 0
-    for fd in range(512):
-        with contextlib.suppress(OSError):
-            os.fstat(fd)
-            count += 1
-    return count
 
 
 @pytest.fixture

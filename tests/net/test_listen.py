@@ -7,31 +7,33 @@ from typing import Any
 
 import pytest
 
+from system import needs_abstract_sockets
 from vanilla.errors import ConfigError
 from vanilla.limits import Limits
-from vanilla.net.listen import UDS_PATH_BYTES_MAX, Listener, parse_bind
+from vanilla.net.listen import UDS_PATH_BYTES_MAX, Listener, check_platform, parse_bind
 
 
 @pytest.mark.parametrize(
     ("given", "address"),
     [
-        pytest.param(Listener(), "127.0.0.1:3000", id="default"),
-        pytest.param(Listener("0.0.0.0", 80), "0.0.0.0:80", id="ipv4"),
-        pytest.param(Listener("::1", 0), "[::1]:0", id="ipv6"),
-        pytest.param(Listener("[::]", 8080), "[::]:8080", id="ipv6_in_brackets"),
-        pytest.param(Listener(port=0), "127.0.0.1:0", id="port_alone"),
-        pytest.param(Listener("localhost"), "localhost:3000", id="name_alone"),
-        pytest.param(Listener(uds="/run/app.sock"), "unix:/run/app.sock", id="unix"),
-        pytest.param(Listener(uds=Path("/run/app.sock")), "unix:/run/app.sock", id="unix_path_object"),
-        pytest.param(Listener(uds="@app"), "unix:@app", id="abstract"),
-        pytest.param(Listener(fd=3), "fd:3", id="descriptor"),
-        pytest.param(Listener(systemd=True), "systemd", id="systemd"),
-        pytest.param(Listener(systemd="web"), "systemd:web", id="systemd_by_name"),
+        pytest.param({}, "127.0.0.1:3000", id="default"),
+        pytest.param({"host": "0.0.0.0", "port": 80}, "0.0.0.0:80", id="ipv4"),
+        pytest.param({"host": "::1", "port": 0}, "[::1]:0", id="ipv6"),
+        pytest.param({"host": "[::]", "port": 8080}, "[::]:8080", id="ipv6_in_brackets"),
+        pytest.param({"port": 0}, "127.0.0.1:0", id="port_alone"),
+        pytest.param({"host": "localhost"}, "localhost:3000", id="name_alone"),
+        pytest.param({"uds": "/run/app.sock"}, "unix:/run/app.sock", id="unix"),
+        pytest.param({"uds": Path("/run/app.sock")}, f"unix:{Path('/run/app.sock')}", id="unix_path_object"),
+        pytest.param({"uds": "@app"}, "unix:@app", id="abstract", marks=needs_abstract_sockets),
+        pytest.param({"fd": 3}, "fd:3", id="descriptor"),
+        pytest.param({"systemd": True}, "systemd", id="systemd"),
+        pytest.param({"systemd": "web"}, "systemd:web", id="systemd_by_name"),
     ],
 )
-def test_an_address_reads_back_as_the_listener_that_it_came_from(given: Listener, address: str) -> None:
-    assert given.address == address
-    assert parse_bind(address) == given
+def test_an_address_reads_back_as_the_listener_that_it_came_from(given: dict[str, Any], address: str) -> None:
+    listener = Listener(**given)
+    assert listener.address == address
+    assert parse_bind(address) == listener
 
 
 @pytest.mark.parametrize(
@@ -51,7 +53,12 @@ def test_an_address_reads_back_as_the_listener_that_it_came_from(given: Listener
         pytest.param({"uds": "é" * UDS_PATH_BYTES_MAX}, "give a shorter path", id="uds_too_long_in_bytes"),
         pytest.param({"uds": "s", "uds_mode": 0o1000}, "uds_mode=0o1000", id="mode_too_high"),
         pytest.param({"uds_mode": 0o600}, "give uds as well", id="mode_without_uds"),
-        pytest.param({"uds": "@a", "uds_mode": 0o600}, "only a unix socket file", id="mode_of_abstract"),
+        pytest.param(
+            {"uds": "@a", "uds_mode": 0o600},
+            "only a unix socket file",
+            id="mode_of_abstract",
+            marks=needs_abstract_sockets,
+        ),
         pytest.param({"fd": -1}, "fd=-1", id="fd_negative"),
         pytest.param({"systemd": 1}, "systemd=1", id="systemd_number"),
         pytest.param({"backlog": 0}, "backlog=0", id="backlog_zero"),
@@ -77,6 +84,22 @@ def test_a_bind_that_cannot_be_read_is_refused(text: str) -> None:
 
 def test_a_path_may_be_as_long_as_the_kernel_takes() -> None:
     assert len(str(Listener(uds="x" * UDS_PATH_BYTES_MAX).uds)) == UDS_PATH_BYTES_MAX
+
+
+@pytest.mark.parametrize(
+    ("listener", "message"),
+    [
+        pytest.param(Listener(uds="s"), "uds='s': Python has no unix sockets in Windows; give host", id="unix"),
+        pytest.param(Listener(fd=3), "fd=3: in Windows no socket is inherited", id="descriptor"),
+        pytest.param(Listener(systemd="web"), "systemd='web': there is no systemd", id="systemd"),
+        pytest.param(Listener(reuse_port=True), "reuse_port=True: Windows shares no port", id="shared_port"),
+    ],
+)
+def test_what_windows_has_not_is_refused_there_in_words(listener: Listener, message: str) -> None:
+    check_platform(listener, "linux")
+    with pytest.raises(ConfigError) as caught:
+        check_platform(listener, "win32")
+    assert message in str(caught.value)
 
 
 def test_a_listener_is_a_value() -> None:

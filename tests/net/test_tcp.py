@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import socket
 from collections.abc import Iterator
 
 import pytest
 
+from system import ADDRESS_IN_USE, IS_WINDOWS, needs_shared_ports, open_descriptors
 from vanilla.errors import BindError
 from vanilla.net import tcp
 from vanilla.net.listen import Listener
@@ -31,11 +31,7 @@ def taken(one: OpenListener, workers: int) -> list[socket.socket]:
     return [socket.socket(fileno=fd) for index in range(workers) for fd in one.take(index)]
 
 
-def open_fds() -> set[str]:
-    return set(os.listdir("/proc/self/fd"))
-
-
-@pytest.fixture(params=["linux", "freebsd", "darwin"])
+@pytest.fixture(params=["win32"] if IS_WINDOWS else ["linux", "freebsd", "darwin"])
 def sharing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Has workers share a port as on that platform, as far as this one lets them."""
     found = tcp.port_sharing(request.param)
@@ -55,12 +51,14 @@ def test_port_0_is_one_real_port_for_every_worker(workers: int) -> None:
         assert port != 0
         assert [each.getsockname() for each in sockets] == [(host, port)] * workers
         assert all(each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) for each in sockets)
-        assert not any(os.get_blocking(each.fileno()) for each in sockets)
         assert not any(each.get_inheritable() for each in sockets)
         for each in sockets:
+            with pytest.raises(BlockingIOError):
+                each.accept()  # one that blocked would wait for ever
             each.close()
 
 
+@needs_shared_ports
 @pytest.mark.parametrize("sharing", ["linux", "freebsd"], indirect=True)
 @pytest.mark.usefixtures("sharing")
 def test_the_kernel_spreads_connections_over_the_whole_group() -> None:
@@ -82,9 +80,10 @@ def test_the_kernel_spreads_connections_over_the_whole_group() -> None:
 @pytest.mark.parametrize(
     ("platform", "option", "joins_late"),
     [
-        pytest.param("linux", socket.SO_REUSEPORT, True, id="linux"),
+        pytest.param("linux", getattr(socket, "SO_REUSEPORT", None), True, id="linux", marks=needs_shared_ports),
         pytest.param("freebsd14", 0x10000, False, id="freebsd"),
         pytest.param("darwin", None, False, id="macos"),
+        pytest.param("win32", None, False, id="windows"),
     ],
 )
 def test_workers_share_a_port_as_their_platform_lets_them(platform: str, option: int | None, joins_late: bool) -> None:
@@ -109,14 +108,15 @@ def test_workers_accept_from_one_socket_where_the_kernel_does_not_spread(monkeyp
 def test_a_port_in_use_is_refused(workers: int, second_workers: int) -> None:
     with opened(Listener(port=0), workers) as one:
         port = one.addresses[0][1]
-        before = open_fds()
+        before = open_descriptors()
         with pytest.raises(BindError) as caught:
             open_listener(Listener(port=int(port)), second_workers, backlog=64)
-        assert open_fds() == before
+        assert open_descriptors() == before
     assert caught.value.errno == errno.EADDRINUSE
-    assert str(caught.value.strerror).startswith(f"127.0.0.1:{port}: address already in use; ")
+    assert str(caught.value.strerror).startswith(f"127.0.0.1:{port}: {ADDRESS_IN_USE}; ")
 
 
+@needs_shared_ports
 @pytest.mark.usefixtures("sharing")
 def test_a_port_shared_by_a_server_of_another_kind_is_refused_too() -> None:
     with socket.socket() as other:
@@ -127,6 +127,7 @@ def test_a_port_shared_by_a_server_of_another_kind_is_refused_too() -> None:
             open_listener(Listener(port=other.getsockname()[1]), 2, backlog=64)
 
 
+@needs_shared_ports
 @pytest.mark.usefixtures("sharing")
 def test_reuse_port_on_both_sides_shares_the_port() -> None:
     with opened(Listener(port=0, reuse_port=True), 2) as one:
@@ -206,11 +207,11 @@ def test_port_0_on_a_name_is_tried_again_when_taken_on_the_second_address(monkey
         return open_group(family, *arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(tcp, "_open_group", taken_once)
-    before = open_fds()
+    before = open_descriptors()
     with opened(Listener("both.example", 0)) as one:
         assert len(one.addresses) == 2
     assert not refusals
-    assert open_fds() == before
+    assert open_descriptors() == before
 
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "a" * 64 + ".example"])

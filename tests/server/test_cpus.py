@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from system import needs_affinity
 from vanilla.server.cpus import allowed_cpus, cgroup_quota, usable_cpu_count
 
 LAYOUTS = [
@@ -65,6 +66,7 @@ def test_the_quota_of_the_control_group(files: dict[str, str], quota: float | No
     assert cgroup_quota(tmp_path) == quota
 
 
+@needs_affinity
 @pytest.mark.parametrize(
     ("quota", "allowed", "count"),
     [

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 
 import pytest
 
+from system import signal_self
 from vanilla.server.signals import SIGNALS, caught
 
 
@@ -22,7 +22,7 @@ def test_a_signal_is_caught_and_the_previous_handler_put_back(number: signal.Sig
     try:
         seen: list[signal.Signals] = []
         with caught(seen.append):
-            os.kill(os.getpid(), number)
+            signal_self(number)
         assert seen == [number]
         assert signal.getsignal(number) == handler
     finally:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from system import needs_unix_sockets
+
 HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
 
@@ -44,10 +46,11 @@ class FakeServer:
                         key.fileobj.close()
 
 
-@pytest.fixture(params=["tcp", "unix"])
+@pytest.fixture(params=["tcp", pytest.param("unix", marks=needs_unix_sockets)])
 def fake_server(request: pytest.FixtureRequest, tmp_path) -> Iterator[FakeServer]:
-    family = {"tcp": socket.AF_INET, "unix": socket.AF_UNIX}[request.param]
-    address = {"tcp": ("127.0.0.1", 0), "unix": str(tmp_path / "socket")}[request.param]
+    family, address = (socket.AF_INET, ("127.0.0.1", 0))
+    if request.param == "unix":
+        family, address = (socket.AF_UNIX, str(tmp_path / "socket"))
     with socket.socket(family) as listener:
         listener.bind(address)
         listener.listen()

@@ -4,6 +4,7 @@ import errno
 
 import pytest
 
+from system import needs_unix_sockets
 from vanilla.testing import Client, DeadlineExceededError, Round, Script, ask, count, eof, frames, repeat, sent
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -83,6 +84,7 @@ def test_the_deadline_raises_with_everything_received_so_far(client) -> None:
     assert caught.value.results[0].statuses == [200]
 
 
+@needs_unix_sockets
 def test_a_refused_connection_is_a_result(tmp_path) -> None:
     with Client(str(tmp_path / "absent")) as client:
         [result] = client.fire([ask(GET)]).results

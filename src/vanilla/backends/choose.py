@@ -24,6 +24,7 @@ class Mechanism(NamedTuple):
 MECHANISMS = {
     "epoll": Mechanism("Linux", "Epoll"),
     "kqueue": Mechanism("macOS and FreeBSD", "Kqueue"),
+    "iocp": Mechanism("Windows", "Iocp"),
     "io_uring": Mechanism("Linux", "IoUring"),
     "poll": Mechanism("POSIX systems", "Poll"),
 }

@@ -58,6 +58,7 @@ cdef class Backend:
     cdef int completion_count
     cdef int completion_size
     cdef int allowances[64]
+    cdef bint is_alone
     cdef Untaken *untaken
     cdef int untaken_count
     cdef int untaken_size

@@ -22,13 +22,15 @@ class Backend:
     """What every mechanism shares: the list of completions, which grows to what one wait brought.
 
     `allowances` says of each listener how many more connections may be accepted; accepting takes one, the engine gives
-    it back when the connection closes.
+    it back when the connection closes. `is_alone` says whether nobody else accepts from the same listeners; it holds
+    from the first wait on in which they are not paused.
     """
 
     def __cinit__(self, *_: object) -> None:
         number: cython.int
         for number in range(LISTENERS_MAX):
             self.allowances[number] = 0
+        self.is_alone = True
         self.completions = cython.NULL
         self.completion_count = self.completion_size = 0
         self.untaken = cython.NULL
@@ -164,6 +166,8 @@ class Backend:
     ) -> cython.Py_ssize_t:
         """Bytes taken, perhaps fewer than `length`, in which case WRITABLE follows once there is room; or -errno.
 
+        A mechanism that is at it until there is room has taken more by then: WRITABLE carries how much in `result`.
+
         The mechanism may only note what is to be sent, and say that all is taken. So the bytes stay as they are until
         the next `settle` or `wait` returns; then `untaken` lists what the kernel has not taken of it after all.
         """
@@ -207,7 +211,7 @@ class Backend:
     ) -> cython.Py_ssize_t:
         """Bytes taken of a file, perhaps fewer than `count`: try again; 0 where it ends at `offset`; or -errno.
 
-        -EAGAIN where there is no room: WRITABLE follows.
+        -EAGAIN where there is no room, or it is being sent: WRITABLE follows, as after `send`.
         """
         return -1
 

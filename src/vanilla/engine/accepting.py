@@ -4,7 +4,6 @@ worker takes one where the load is uneven.
 
 from __future__ import annotations
 
-import os
 import socket
 
 import cython
@@ -29,6 +28,7 @@ from cython.cimports.vanilla.net.platform import (
 )
 
 from vanilla.limits import OFFSET_MAX
+from vanilla.net.descriptors import explain
 
 STARVED_LOG_MS = 60_000  # between two lines of the log about it: descriptors come and go while a server starves
 STARVED_RETRY_MS = 100  # until accepting is tried again when descriptors or memory ran out
@@ -77,7 +77,7 @@ def add_listener(
         listener.detach()
     result = state.backend.add_listener(fd, number)
     if result < 0:
-        raise OSError(-result, f"listener {number}: {os.strerror(-result)}")
+        raise OSError(-result, f"listener {number}: {explain(-result)}")
     state.listener_count += 1
     return 0
 

@@ -19,4 +19,5 @@ cdef void send_answers(
     State state, Connection *connection, ResponseBuffer answers, Py_ssize_t start, Py_ssize_t end
 ) noexcept nogil
 cdef void send_unsent(State state, Connection *connection) noexcept nogil
-cdef void on_writable(State state, Connection *connection) noexcept nogil
+cdef void note_taken(State state, Connection *connection, Py_ssize_t taken) noexcept nogil
+cdef void on_writable(State state, Connection *connection, int taken) noexcept nogil

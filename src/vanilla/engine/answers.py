@@ -177,7 +177,6 @@ def send_unsent(state: State, connection: cython.pointer[Connection]) -> cython.
                 connection.error = cython.cast(cython.int, -sent)
                 state.close(connection)
                 return
-            connection.unsent_start += sent
         elif share == 0:
             state.list_connection(connection)
             return
@@ -190,16 +189,28 @@ def send_unsent(state: State, connection: cython.pointer[Connection]) -> cython.
                 state.cut_off(connection, cython.cast(cython.int, -sent))
                 return
             share -= sent
-            file.offset += sent
-            file.count -= sent
-            connection.file_bytes -= sent
-            if file.count == 0:
-                drop_file(connection)
-        connection.moved += sent
-        state.counts.bytes_sent += sent
+        note_taken(state, connection, sent)
         if sent < length:
             return
     drop_unsent(connection)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def note_taken(state: State, connection: cython.pointer[Connection], taken: cython.Py_ssize_t) -> cython.void:
+    """The kernel has taken so much of the unsent bytes, or of the first unsent file where that comes before them."""
+    file: cython.pointer[UnsentFile] = connection.files
+    if file is cython.NULL or file.at > connection.unsent_start:
+        connection.unsent_start += taken
+    else:
+        file.offset += taken
+        file.count -= taken
+        connection.file_bytes -= taken
+        if file.count == 0:
+            drop_file(connection)
+    connection.moved += taken
+    state.counts.bytes_sent += taken
 
 
 @cython.cfunc
@@ -238,10 +249,12 @@ def send_bytes(
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def on_writable(state: State, connection: cython.pointer[Connection]) -> cython.void:
-    """There is room for what is unsent, or it is its turn again."""
+def on_writable(state: State, connection: cython.pointer[Connection], taken: cython.int) -> cython.void:
+    """There is room for what is unsent, of which the kernel has taken some meanwhile, or it is its turn again."""
     if count_unsent(connection) == 0:
         return
+    if taken > 0:
+        note_taken(state, connection, taken)
     send_unsent(state, connection)
     if connection.channel.fd < 0:
         return

@@ -551,7 +551,7 @@ def go_on_listed(state: State) -> cython.void:
         connection.is_listed = False
         waiting = connection.waiting
         if count_unsent(connection) > 0:
-            on_writable(state, connection)
+            on_writable(state, connection, 0)
         elif waiting is not cython.NULL:
             connection.waiting = cython.NULL
             first = state.framed_count

@@ -21,6 +21,7 @@ cdef class Calls(State):
     cdef long long tell_ms
 
     cdef int check_open(self) except -1
+    cdef Timer set_timer(self, object due_ns, object function, tuple arguments)
     cdef void on_timer(self, void *owner) noexcept nogil
     cdef int run_mail(self) except -1
     cdef list hold_due(self)

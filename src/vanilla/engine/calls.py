@@ -9,6 +9,8 @@ from __future__ import annotations
 import collections
 import logging
 import math
+import sys
+import time
 
 import cython
 from cython.cimports.libc.stdlib import abort, free, realloc
@@ -18,6 +20,9 @@ from cython.cimports.vanilla.engine.state import read_clock_ns
 log = logging.getLogger("vanilla")
 
 TIMER_SECONDS_MAX = 100 * 366 * 86400.0  # a century: what is due later is a mistake, and would overflow in nanoseconds
+
+# There Python's monotonic clock counts ticks of 16 ms, and is not the engine's.
+HAS_OTHER_CLOCK = sys.platform == "win32" and sys.version_info < (3, 13)
 
 
 @cython.final
@@ -65,10 +70,17 @@ class Calls(State):
     def call_later(self, seconds: float, function: object, arguments: tuple) -> Timer:
         """Worker.call_later."""
         check_seconds(seconds)
-        return self.call_at_ns(read_clock_ns() + math.ceil(seconds * 1e9), function, arguments)
+        return self.set_timer(read_clock_ns() + math.ceil(seconds * 1e9), function, arguments)
 
     def call_at_ns(self, due_ns: int, function: object, arguments: tuple) -> Timer:
-        """A timer for a time on CLOCK_MONOTONIC; the wheel knows milliseconds, so it rounds up: late, never early."""
+        """A timer for a time on the clock of time.monotonic_ns()."""
+        if HAS_OTHER_CLOCK:
+            due_ns += time.perf_counter_ns() - time.monotonic_ns()
+        return self.set_timer(due_ns, function, arguments)
+
+    @cython.cfunc
+    def set_timer(self, due_ns: object, function: object, arguments: tuple) -> Timer:
+        """A timer for a time on the engine's clock; the wheel knows milliseconds and rounds up: late, never early."""
         timer: Timer
         self.check_open()
         if not callable(function):

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
-
 import cython
 from cython.cimports.vanilla.contract.response import RAW
 from cython.cimports.vanilla.engine.connections import Waiting, new_waiting
@@ -16,9 +12,8 @@ from cython.cimports.vanilla.engine.timings import note_timing
 from cython.cimports.vanilla.engine.watches import Watch
 
 from vanilla.engine.calls import log
+from vanilla.net.descriptors import explain, name_file
 from vanilla.steps import Step
-
-MAC_PATH_BYTES_MAX = 1024  # MAXPATHLEN: what fcntl(2) fills for F_GETPATH
 
 _CLOSE, _SUSPEND = Step.CLOSE, Step.SUSPEND
 
@@ -186,8 +181,8 @@ class Handling(Resuming):
             whose.peer_address = self.cut_peer
             log.warning(
                 "send_file: %s: %s, %d bytes before the end of an answer; closed the connection of %s (and %d more)",
-                _name_file(self.cut_file.fd),
-                os.strerror(self.cut_errno) if self.cut_errno else "the file became shorter while it was sent",
+                name_file(self.cut_file.fd),
+                explain(self.cut_errno) if self.cut_errno else "the file became shorter while it was sent",
                 self.cut_bytes,
                 whose.peer or "a unix socket",
                 self.cut_count - 1,
@@ -196,14 +191,3 @@ class Handling(Resuming):
             return  # as in report()
         finally:
             self.drop_cut()
-
-
-def _name_file(fd: int) -> str:
-    """The path of an open file, as far as the platform tells it."""
-    try:
-        if sys.platform == "darwin":
-            fcntl = importlib.import_module("fcntl")
-            return os.fsdecode(fcntl.fcntl(fd, fcntl.F_GETPATH, bytes(MAC_PATH_BYTES_MAX)).rstrip(b"\0"))
-        return os.readlink(f"/proc/self/fd/{fd}")
-    except OSError:
-        return "a file"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import cython
 from cython.cimports.libc.stdlib import calloc, free, malloc
-from cython.cimports.vanilla.net.platform import close_socket
+from cython.cimports.vanilla.net.platform import close_socket, read_monotonic_ns
 
 HELD_UP_NS = 100_000_000  # in one handler: longer than any that should run on a worker, shorter than a person notices
 
@@ -47,11 +47,10 @@ class Neighbours:
         self.count += 1
         return seat
 
-    def relieve(self, now_ns: int) -> None:
-        """Have the least busy worker look around if another one is held up. Any thread; now_ns: monotonic."""
-        at_ns: cython.longlong = now_ns
+    def relieve(self) -> None:
+        """Have the least busy worker look around if another one is held up. Any thread."""
         with cython.nogil:
-            self.wake_least(at_ns)
+            self.wake_least(read_monotonic_ns())
 
     @cython.cfunc
     @cython.nogil

@@ -6,7 +6,7 @@ same tick, behind what the same connection was answered before.
 
 from __future__ import annotations
 
-import os
+import socket
 
 import cython
 from cython.cimports.libc.stdlib import free, malloc
@@ -25,6 +25,7 @@ from cython.cimports.vanilla.net.platform import ECONNRESET
 from vanilla.engine.reading import content_lost
 from vanilla.engine.watches import EVENTS
 from vanilla.errors import BodyError
+from vanilla.net.descriptors import explain
 from vanilla.steps import Event, Step
 
 EVENT_WRITABLE_AGAIN, EVENT_RESUMED = int(Event.WRITABLE), int(Event.RESUMED)
@@ -316,14 +317,14 @@ class Resuming(Awaiting):
             if watch.on_disconnect is not None:
                 self.call(watch.on_disconnect, (watch.payload,))
             try:
-                os.close(watch.fd)
+                socket.close(watch.fd)
             except OSError:
                 continue  # on_disconnect closed it
         if parked.on_disconnect is not None:
             self.call(parked.on_disconnect, ())
         self.drop_source(parked.response)
         if parked.response.taking is not None:
-            self.drop_takeover(parked.response, ConnectionResetError(ECONNRESET, os.strerror(ECONNRESET)))
+            self.drop_takeover(parked.response, ConnectionResetError(ECONNRESET, explain(ECONNRESET)))
         if parked.task is None:
             parked.response.loop = None
         elif parked.request.after_disconnect == IGNORE or (

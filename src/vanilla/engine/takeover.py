@@ -6,8 +6,6 @@ its connection, and nobody else notices.
 
 from __future__ import annotations
 
-import os
-
 import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cython.cimports.vanilla.contract.response import RAW
@@ -22,6 +20,8 @@ from cython.cimports.vanilla.engine.state import (
     read_clock_ns,
 )
 from cython.cimports.vanilla.net.platform import ECONNRESET
+
+from vanilla.net.descriptors import explain
 
 
 @cython.final
@@ -207,7 +207,7 @@ class Takeovers(Reading):
         if parked is not None and parked.request is not None:
             request = parked.request
             if not parked.is_active:
-                raise ConnectionResetError(ECONNRESET, os.strerror(ECONNRESET))
+                raise ConnectionResetError(ECONNRESET, explain(ECONNRESET))
         if response.taking is not None:
             raise RuntimeError("takeover: this connection is taken over already")
         if response.has_begun or response.coding != RAW:
@@ -265,7 +265,7 @@ class Takeovers(Reading):
         """The switching answer is complete: HTTP ends here. The protocol is told in the next tick, behind it."""
         takeover: Takeover = response.taking
         if connection.channel.fd < 0:
-            return self.drop_takeover(response, ConnectionResetError(ECONNRESET, os.strerror(ECONNRESET)))
+            return self.drop_takeover(response, ConnectionResetError(ECONNRESET, explain(ECONNRESET)))
         response.taking = None
         takeover.stage = BEGUN
         takeover.connection = connection
@@ -348,7 +348,7 @@ class Takeovers(Reading):
         closed: object = takeover.on_closed
         timer: Timer
         if reason is None and error:
-            reason = OSError(error, os.strerror(error))
+            reason = OSError(error, explain(error))
         takeover.stage = OVER
         self.takeovers.discard(takeover)
         for timer in list(takeover.timers):

@@ -14,7 +14,6 @@ from __future__ import annotations
 import functools
 import importlib
 import math
-import os
 
 import cython
 from cython.cimports.vanilla.backends.interface import ACCEPTED, READY, RECEIVED
@@ -51,6 +50,7 @@ from vanilla.backends.choose import new_backend
 from vanilla.engine.calls import log
 from vanilla.engine.neighbours import Neighbours
 from vanilla.engine.offload import Offload
+from vanilla.net.descriptors import explain
 from vanilla.recording import EndedLoop
 
 ANNOUNCE, DRAIN, STOP = 1, 2, 4  # what another thread may ask: bits, so that none is lost when two ask at once
@@ -131,6 +131,7 @@ class Engine(Handling):
         """Be one of the workers of a server, all with the same listeners. Before any of them runs."""
         self.seat = neighbours.seat(self.backend, self.worker)
         self.neighbours = neighbours
+        self.backend.is_alone = self.neighbours.size == 1
 
     # What other threads may call.
 
@@ -173,7 +174,7 @@ class Engine(Handling):
                     with cython.nogil:
                         self.poll()
             if self.wait_errno:
-                raise OSError(self.wait_errno, f"{self.backend.name}: {os.strerror(self.wait_errno)}")
+                raise OSError(self.wait_errno, f"{self.backend.name}: {explain(self.wait_errno)}")
         finally:
             self.shut()
 
@@ -461,7 +462,7 @@ class Engine(Handling):
                 elif completion.kind == RECEIVED:
                     on_received(self, completion)
                 else:
-                    on_writable(self, connection_of(completion.channel))
+                    on_writable(self, connection_of(completion.channel), completion.result)
             while True:
                 node = self.wheel.take_due()
                 if node is cython.NULL:

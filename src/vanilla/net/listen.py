@@ -117,6 +117,20 @@ def parse_bind(text: str) -> Listener:
     return Listener(found["ipv6"] or found["host"], int(found["port"]))
 
 
+def check_platform(listener: Listener, platform: str = sys.platform) -> None:
+    """Refuse what cannot be listened on here. Raises: ConfigError."""
+    if platform != "win32":
+        return
+    for name, is_given, reason in (
+        ("uds", listener.uds is not None, "Python has no unix sockets in Windows"),
+        ("fd", listener.fd is not None, "in Windows no socket is inherited by its number"),
+        ("systemd", listener.systemd is not False, "there is no systemd in Windows"),
+        ("reuse_port", listener.reuse_port, "Windows shares no port between processes"),
+    ):
+        if is_given:
+            raise ConfigError(f"{name}={getattr(listener, name)!r}: {reason}; give host and port alone")
+
+
 def check_whole(name: str, value: object, least: int, most: int, *, instead: str = "") -> None:
     """Refuse what is not a whole number from `least` to `most`."""
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:

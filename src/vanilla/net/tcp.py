@@ -1,5 +1,7 @@
 """TCP listening sockets: a group per address with one descriptor for each worker, over which the kernel spreads.
 
+Windows has no such thing: there the workers share one socket through duplicates, and whoever is ready takes the next.
+
 # Facts about SO_REUSEPORT (socket(7); Linux net/ipv4/inet_connection_sock.c)
 # A second server that sets it on a taken port starts without an error and takes a share of the connections. So the
 # first socket of a group binds and listens without it, which the kernel refuses if anybody listens there; only then is
@@ -9,6 +11,11 @@
 # FreeBSD (setsockopt(2)) spreads over those that set SO_REUSEPORT_LB, and a socket joins them when it is bound. So the
 # check is a socket of its own, closed before the group is bound: two servers that start in the same instant may both
 # pass it. macOS spreads over no group: there the workers accept from one socket, each through a duplicate.
+#
+# Facts about Windows
+# There SO_REUSEADDR lets anybody take a port that somebody listens on, and needs no asking for ports in TIME_WAIT.
+# SO_EXCLUSIVEADDRUSE refuses them. A port may stay taken while connections of its last listener go on.
+# listen() takes 200 at most, but for SOMAXCONN, which stands for as many as the system sees fit.
 """
 
 from __future__ import annotations
@@ -16,14 +23,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
-import os
 import socket
 import sys
 from typing import Any, NamedTuple
 
 from vanilla.errors import BindError
+from vanilla.net.descriptors import explain
 
 LOG = logging.getLogger("vanilla")
+BACKLOG_PLAIN_MAX, BACKLOG_MOST = 200, 2**31 - 1  # in Windows: see above
 PORT_ATTEMPTS_MAX = 16  # for port 0 on a name with several addresses: the port must be free on all of them
 
 _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
@@ -143,13 +151,16 @@ def _listening(
         try:
             one = on_failure.enter_context(socket.socket(family, socket.SOCK_STREAM))
             one.setblocking(False)
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if sys.platform == "win32":
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+            else:
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if shared_by is not None:
                 one.setsockopt(socket.SOL_SOCKET, shared_by, 1)
             if family == socket.AF_INET6:
                 one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             one.bind(address)
-            one.listen(backlog)
+            one.listen(backlog if sys.platform != "win32" or backlog <= BACKLOG_PLAIN_MAX else BACKLOG_MOST)
         except OSError as error:
             raise bind_error(f"{address[0]}:{address[1]}", error, _ADVICE) from error
         on_failure.pop_all()
@@ -160,4 +171,4 @@ def bind_error(where: str, error: OSError, advice: dict[int, str]) -> BindError:
     """The kernel's refusal as what users catch: where, what, what instead."""
     code = error.errno or 0
     instead = advice.get(code, "")
-    return BindError(code, f"{where}: {os.strerror(code).lower()}{instead and '; ' + instead}")
+    return BindError(code, f"{where}: {explain(code).lower()}{instead and '; ' + instead}")

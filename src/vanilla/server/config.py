@@ -14,7 +14,7 @@ from vanilla.contract import Request, Response, Worker
 from vanilla.counters import RequestTiming
 from vanilla.errors import ConfigError
 from vanilla.limits import Limits
-from vanilla.net.listen import BACKLOG_DEFAULT, BACKLOG_MAX, Listener, check_whole
+from vanilla.net.listen import BACKLOG_DEFAULT, BACKLOG_MAX, Listener, check_platform, check_whole
 from vanilla.server.cpus import usable_cpu_count
 from vanilla.steps import Step
 from vanilla.streaming import may_return_coroutines, streams_requests
@@ -133,6 +133,7 @@ class ServerConfig:
         for listener in listeners:
             if not isinstance(listener, Listener):
                 raise ConfigError(f"listeners: {listener!r} is not a Listener; give such as Listener('0.0.0.0', 3000)")
+            check_platform(listener)
         check_addresses(len(listeners))
         _check_handler(self.handler)
         check_whole("workers", self.workers, 1, WORKERS_MAX, instead="leave it out for one for each CPU")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
 from collections.abc import Callable
 
 from vanilla.contract import Worker
@@ -86,7 +85,7 @@ class Crew:
         """Have another worker take the new connections of one that is held up in a handler."""
         neighbours = self._neighbours
         if neighbours is not None:
-            neighbours.relieve(time.monotonic_ns())
+            neighbours.relieve()
 
     def engines(self) -> list[Engine]:
         """Those that have been made and have not returned; a copy."""

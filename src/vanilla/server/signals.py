@@ -1,18 +1,24 @@
-"""SIGTERM and SIGINT while a server runs: caught on the main thread, the previous handlers put back afterwards."""
+"""SIGTERM and SIGINT while a server runs: caught on the main thread, the previous handlers put back afterwards.
+
+In Windows Ctrl-C is SIGINT, and Ctrl-Break is SIGBREAK, which is caught as well; nobody else can send a signal there.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+if sys.platform == "win32":
+    SIGNALS += (signal.SIGBREAK,)
 
 
 @contextlib.contextmanager
 def caught(function: Callable[[signal.Signals], None]) -> Iterator[None]:
-    """Call `function` for every SIGTERM and SIGINT inside the block; on any other thread than the main one do nothing.
+    """Call `function` for every one of SIGNALS inside the block; on any other thread than the main one do nothing.
 
     It runs between two bytecodes of the main thread, so it may only do what is reentrant: no lock that the main thread
     might hold, no logging. Source: the library reference's signal module, "Execution of Python signal handlers".

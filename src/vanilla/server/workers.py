@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import socket
 import threading
 from collections.abc import Callable, Sequence
 
@@ -113,7 +114,7 @@ class WorkerThread:
         with contextlib.ExitStack() as on_failure:
             listeners = self._take(self.index)
             for fd, _, _ in listeners:
-                on_failure.callback(os.close, fd)
+                on_failure.callback(socket.close, fd)
             engine = Engine(
                 config.handler,
                 worker,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import collections
 import contextlib
 import errno
-import os
 import socket
 import struct
 from collections.abc import Callable, Sequence
 
+from vanilla.net.descriptors import explain
 from vanilla.testing.loop import READ, WRITE, Loop
 from vanilla.testing.scripts import Predicate, Received, Result, Round, Script, frames, sent
 
@@ -43,7 +43,7 @@ class Connection:
         self._loop, self._address, self._script, self._hold, self._on_done = loop, address, script, hold, on_done
         self._socket = _socket_for(address)
         self._socket.setblocking(False)
-        if self._socket.family != socket.AF_UNIX:
+        if not isinstance(address, str):
             # Else a piece would wait for the acknowledgement of the one before: tcp(7), Nagle's algorithm.
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if script.receive_buffer is not None:
@@ -62,7 +62,7 @@ class Connection:
         code = self._socket.connect_ex(_for_kernel(self._address))
         if code == errno.EAGAIN:
             self._loop.call_later(RETRY_SECONDS, self.connect)
-        elif code in (0, errno.EINPROGRESS):
+        elif code in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):  # the last one in Windows, where it is no EAGAIN
             self._loop.watch(self._socket, WRITE, self._on_connected)
         else:
             self._fail(code)
@@ -127,7 +127,7 @@ class Connection:
             self._advance()
 
     def _fail(self, code: int) -> None:
-        self._connect_error = OSError(code, os.strerror(code))
+        self._connect_error = OSError(code, explain(code))
         self.close()
         self._on_done(self)
 

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import select
 import selectors
 import socket
+import sys
 import time
 from collections.abc import Callable
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+
+
+SELECTED_MAX = 512  # what select() takes in Windows, where it cannot wait for nothing either
+PAUSE_SECONDS = 0.001  # between two looks at more than that
 
 
 class Loop:
@@ -37,12 +43,42 @@ class Loop:
     def turn(self, until: float) -> None:
         """Wait for something to happen, at most to the moment `until`, and call what waits for it."""
         next_due = min(until, self._due[0][0]) if self._due else until
-        for key, mask in self._selector.select(max(next_due - time.monotonic(), 0)):
+        for key, mask in self._ready(max(next_due - time.monotonic(), 0)):
             key.data(mask)
         while self._due and self._due[0][0] <= time.monotonic():
             heapq.heappop(self._due)[2]()
+
+    def _ready(self, seconds: float) -> list[tuple[selectors.SelectorKey, int]]:
+        if sys.platform != "win32":
+            return self._selector.select(seconds)
+        return _select_many(list(self._selector.get_map().values()), time.monotonic() + seconds)
 
     def close(self) -> None:
         """Forget everything."""
         self._due.clear()
         self._selector.close()
+
+
+def _select_many(keys: list[selectors.SelectorKey], until: float) -> list[tuple[selectors.SelectorKey, int]]:
+    """Those that are ready, as soon as some are; by turns, where they are too many for one select()."""
+    while True:
+        patience = max(until - time.monotonic(), 0)
+        if 0 < len(keys) <= SELECTED_MAX:
+            return _select(keys, patience)
+        ready = [
+            found
+            for first in range(0, len(keys), SELECTED_MAX)
+            for found in _select(keys[first : first + SELECTED_MAX], 0)
+        ]
+        if ready or patience == 0:
+            return ready
+        time.sleep(min(patience, PAUSE_SECONDS) if keys else patience)
+
+
+def _select(keys: list[selectors.SelectorKey], seconds: float) -> list[tuple[selectors.SelectorKey, int]]:
+    """select(). In Windows a connection that could not be made is in its third set."""
+    readers = [key.fd for key in keys if key.events & READ]
+    writers = [key.fd for key in keys if key.events & WRITE]
+    readable, writable, failed = map(set, select.select(readers, writers, writers, seconds))
+    masks = ((key, READ * (key.fd in readable) | WRITE * (key.fd in writable | failed)) for key in keys)
+    return [(key, mask) for key, mask in masks if mask]

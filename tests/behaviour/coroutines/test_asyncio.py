@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import os
 import socket
 import subprocess
 import sys
@@ -13,18 +12,13 @@ import threading
 
 import pytest
 
+from system import close, open_pair, until, write
 from vanilla import Event, RefusedError, Server
 from vanilla.testing import Round, Script, ask, drive, eof, frames, repeat
 
 
 def get(path: str, version: str = "1.1", method: str = "GET") -> bytes:
     return f"{method} {path} HTTP/{version}\r\nHost: a\r\n\r\n".encode()
-
-
-def until(condition) -> None:
-    """Wait for what another thread does; the test's own time limit ends it."""
-    while not condition():
-        os.sched_yield()
 
 
 @contextlib.contextmanager
@@ -168,16 +162,16 @@ async def use_current_task_in_the_first_step(worker) -> bytes:
 
 
 async def use_own_awaitables(worker) -> bytes:
-    reader, writer = os.pipe()
+    reader, writer = open_pair()
     try:
         writable = await worker.writable(writer)
-        os.write(writer, b"x")
+        write(writer, b"x")
         readable = await worker.readable(reader)
         await worker.sleep(0.001)
         return b"%d %d" % (writable, readable)
     finally:
-        os.close(reader)
-        os.close(writer)
+        close(reader)
+        close(writer)
 
 
 async def use_worker_offload(worker) -> bytes:

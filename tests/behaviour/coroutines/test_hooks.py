@@ -55,12 +55,13 @@ def test_hooks_may_wait_and_nothing_is_accepted_before_they_are_done(configure, 
     assert order == ["make_state", ("on_worker_start", 0), "handle", ("on_worker_stop", True)]
 
 
-def test_a_client_that_comes_while_a_hook_waits_is_served_after_it(configure, tmp_path, receive_answer) -> None:
+def test_a_client_that_comes_while_a_hook_waits_is_served_after_it(configure, receive_answer) -> None:
     order = []
-    path = str(tmp_path / "socket")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = free.getsockname()
 
     async def on_worker_start(worker):
-        client.connect(path)  # the backlog takes it
+        client.connect(address)  # the backlog takes it
         client.sendall(get("/"))
         for _ in range(20):
             await worker.sleep(0.001)
@@ -70,9 +71,9 @@ def test_a_client_that_comes_while_a_hook_waits_is_served_after_it(configure, tm
         order.append("handle")
         response.reply(200, b"served")
 
-    with socket.socket(socket.AF_UNIX) as client:
+    with socket.socket() as client:
         client.settimeout(20)
-        with Server(configure(handle, uds=path, on_worker_start=on_worker_start)):
+        with Server(configure(handle, port=address[1], on_worker_start=on_worker_start)):
             assert receive_answer(client).endswith(b"served")
     assert order == ["started", "handle"]
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
-import struct
 
 import pytest
 
+from system import reset, until
 from vanilla import Server
 
 BIG = b"0123456789abcde\n" * 4096  # 64 KiB
@@ -17,18 +16,6 @@ BIG = b"0123456789abcde\n" * 4096  # 64 KiB
 
 def get(path: str, version: str = "1.1", method: str = "GET") -> bytes:
     return f"{method} {path} HTTP/{version}\r\nHost: a\r\n\r\n".encode()
-
-
-def reset(client: socket.socket) -> None:
-    """Go away without a word: the server sees a reset."""
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    client.close()
-
-
-def until(condition) -> None:
-    """Wait for what another thread does; the test's own time limit ends it."""
-    while not condition():
-        os.sched_yield()
 
 
 def is_idle(server: Server) -> bool:

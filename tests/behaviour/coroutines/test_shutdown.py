@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
 
+from system import until
 from vanilla import Server
 from vanilla.engine import coroutines
 
 
 def get(path: str, version: str = "1.1", method: str = "GET") -> bytes:
     return f"{method} {path} HTTP/{version}\r\nHost: a\r\n\r\n".encode()
-
-
-def until(condition) -> None:
-    """Wait for what another thread does; the test's own time limit ends it."""
-    while not condition():
-        os.sched_yield()
 
 
 def read_all(client: socket.socket) -> bytes:

@@ -3,40 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import gc
-import os
 import socket
 import threading
 
 import pytest
 
+from system import close, count_descriptors, is_open, open_pair, read, until
 from vanilla import Event, Interest, Server, Step
-
-
-def is_open(fd: int) -> bool:
-    with contextlib.suppress(OSError):
-        os.fstat(fd)
-        return True
-    return False
-
-
-def count_fds() -> int:
-    """How many are open, those aside that garbage of tests before still holds."""
-    gc.collect()
-    return len(os.listdir("/proc/self/fd"))
-
-
-def until(condition) -> None:
-    """Wait for what another thread does; the test's own time limit ends it."""
-    while not condition():
-        os.sched_yield()
 
 
 class Site:
     """A running server of one worker that must leave nothing behind, and clients of it."""
 
     def __init__(self, config) -> None:
-        self.fds_before = count_fds()
+        self.fds_before = count_descriptors()
         self.config = config
         self.clients: list[socket.socket] = []
 
@@ -51,7 +31,7 @@ class Site:
             self.end(5)
             counters = self.server.counters()
             assert (counters.parked, counters.in_flight, counters.open) == (0, 0, 0)
-            assert count_fds() == self.fds_before
+            assert count_descriptors() == self.fds_before
         else:
             self.end(0)
 
@@ -130,7 +110,7 @@ class Pipes:
         return self.watch(request, worker)
 
     def watch(self, request, worker):
-        reader, writer = os.pipe()
+        reader, writer = open_pair()
         self.readers.append(reader)
         self.writers.append(writer)
         self.requests.append(request)
@@ -141,8 +121,8 @@ class Pipes:
 
     def go_on(self, request, response, worker, fd, event):
         self.seen.append(("continuation", event))
-        data = os.read(fd, 100) if event & Event.READABLE else b"nothing"
-        os.close(fd)
+        data = read(fd, 100) if event & Event.READABLE else b"nothing"
+        close(fd)
         if data == b"again":
             return self.watch(request, worker)
         response.reply(200, data)
@@ -153,7 +133,7 @@ class Pipes:
 
     def close(self) -> None:
         for fd in self.writers:
-            os.close(fd)
+            close(fd)
         self.writers.clear()
 
 

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import struct
 import threading
 import time
 
 import pytest
 
+from system import close, open_pair, reset, until
 from vanilla import Interest, Step
 
 TINY = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-
-
-def reset(client: socket.socket) -> None:
-    """Go away without a word: the server sees a reset."""
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    client.close()
-
-
-def until(condition) -> None:
-    """Wait for what another thread does; the test's own time limit ends it."""
-    while not condition():
-        os.sched_yield()
 
 
 @pytest.mark.parametrize("keeps", [True, False], ids=["kept", "forgotten"])
@@ -46,13 +32,13 @@ def test_a_timer_cancelled_in_the_tick_in_which_it_is_due_is_not_called(site, ho
         timers.extend(worker.call_at(due, called.append, "due") for _ in range(100))
 
     def handle(request, response, worker):
-        reader, writer = os.pipe()
-        os.close(writer) if how != "on_disconnect" else writers.append(writer)
+        reader, writer = open_pair()
+        close(writer) if how != "on_disconnect" else writers.append(writer)
         worker.watch_fd(reader, Interest.READABLE, answer, reader, on_disconnect=cancel)
         return Step.SUSPEND
 
     def answer(request, response, worker, fd, event):
-        os.close(fd)
+        close(fd)
         response.reply(200)
 
     writers: list[int] = []
@@ -72,7 +58,7 @@ def test_a_timer_cancelled_in_the_tick_in_which_it_is_due_is_not_called(site, ho
         # A post of the tick may come before or after what is due in it, a timer that is due earlier comes before.
         assert len(called) == 0 or (how != "timer" and len(called) == 100)
         for fd in writers:
-            os.close(fd)
+            close(fd)
 
 
 def test_timers_made_and_cancelled_by_timers_come_due_as_said(site) -> None:

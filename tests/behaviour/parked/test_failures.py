@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
-import os
-
 import pytest
 
+from system import close, count_descriptors, is_open, open_pair, ready_reader, write
 from vanilla import Interest, Step
 from vanilla.testing import ask, drive, eof, repeat
 
@@ -16,27 +13,6 @@ TINY = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 def get(path: str, version: str = "1.1") -> bytes:
     return f"GET {path} HTTP/{version}\r\nHost: a\r\n\r\n".encode()
-
-
-def ready_pipe(data: bytes = b"x") -> int:
-    """The read end of a pipe that holds `data` and is closed at its other end."""
-    reader, writer = os.pipe()
-    os.write(writer, data)
-    os.close(writer)
-    return reader
-
-
-def is_open(fd: int) -> bool:
-    with contextlib.suppress(OSError):
-        os.fstat(fd)
-        return True
-    return False
-
-
-def count_fds() -> int:
-    """How many are open, those aside that garbage of tests before still holds."""
-    gc.collect()
-    return len(os.listdir("/proc/self/fd"))
 
 
 def fails_by(outcome):
@@ -61,7 +37,7 @@ def test_a_continuation_that_fails_after_the_head_was_sent_cuts_its_answer_and_n
     """By a watch: a request that suspends again without another one waits for nothing."""
 
     def fail(request, response, worker, fd, event):
-        os.close(fd)
+        close(fd)
         response.write(b"5\r\nnever\r\n")
         return fails_by(outcome)
 
@@ -70,11 +46,11 @@ def test_a_continuation_that_fails_after_the_head_was_sent_cuts_its_answer_and_n
             response.reply(200, b"plain")
             return Step.DONE
         response.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\npart\r\n")
-        fd = ready_pipe()
+        fd = ready_reader()
         worker.watch_fd(fd, Interest.READABLE, fail, fd)
         return Step.SUSPEND
 
-    fds = count_fds()
+    fds = count_descriptors()
     results = drive(configure(handle), [ask(get("/plain") + get("/") + get("/plain"), eof), ask(get("/plain"))] * 4)
     assert [result.statuses for result in results[1::2]] == [[200]] * 4
     for result in results[0::2]:
@@ -83,22 +59,22 @@ def test_a_continuation_that_fails_after_the_head_was_sent_cuts_its_answer_and_n
     assert logged in caplog.text
     assert len([record for record in caplog.records if record.name == "vanilla"]) == 4
     assert (results.counters.parked, results.counters.in_flight) == (0, 0)
-    assert count_fds() == fds
+    assert count_descriptors() == fds
 
 
 @pytest.mark.parametrize(("outcome", "logged"), OUTCOMES)
 def test_a_second_continuation_that_fails_before_anything_was_sent_is_a_500(configure, caplog, outcome, logged) -> None:
     def fail(request, response, worker, fd, event):
-        os.close(fd)
+        close(fd)
         response.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
         return fails_by(outcome)
 
     def go_on(request, response, worker, fd, event):
-        os.close(fd)
+        close(fd)
         return watch(worker, fail)
 
     def watch(worker, continuation):
-        fd = ready_pipe()
+        fd = ready_reader()
         worker.watch_fd(fd, Interest.READABLE, continuation, fd)
         return Step.SUSPEND
 
@@ -108,13 +84,13 @@ def test_a_second_continuation_that_fails_before_anything_was_sent_is_a_500(conf
             return Step.DONE
         return watch(worker, go_on)
 
-    fds = count_fds()
+    fds = count_descriptors()
     results = drive(configure(handle), repeat(4, ask(get("/plain") + get("/") + get("/plain"), eof)))
     assert [result.statuses for result in results] == [[200, 500]] * 4
     assert {(result.rest, result.reset) for result in results} == {(b"", False)}
     assert logged in caplog.text
     assert (results.counters.parked, results.counters.in_flight) == (0, 0)
-    assert count_fds() == fds
+    assert count_descriptors() == fds
 
 
 @pytest.mark.parametrize(
@@ -131,11 +107,11 @@ def test_what_suspends_behind_no_whole_head_is_a_500(configure, caplog, wire, wh
         return suspend(response, worker)
 
     def suspend(response, worker):
-        reader, writer = os.pipe()
+        reader, writer = open_pair()
         response.write(wire)
         worker.watch_fd(reader, Interest.READABLE, print)
         for fd in (reader, writer):
-            os.close(fd)
+            close(fd)
         return Step.SUSPEND
 
     def handle(request, response, worker):
@@ -152,10 +128,10 @@ def test_what_suspends_behind_no_whole_head_is_a_500(configure, caplog, wire, wh
 
 def test_a_handler_that_suspends_on_a_watch_it_has_cancelled_is_a_500_that_says_so(configure, caplog) -> None:
     def handle(request, response, worker):
-        reader, writer = os.pipe()
+        reader, writer = open_pair()
         worker.watch_fd(reader, Interest.READABLE, print).cancel()
         for fd in (reader, writer):
-            os.close(fd)
+            close(fd)
         return Step.SUSPEND
 
     results = drive(configure(handle), [ask(TINY, eof)])
@@ -167,14 +143,14 @@ def test_a_handler_that_fails_behind_its_watch_leaves_none(configure, caplog) ->
     fds: list[int] = []
 
     def handle(request, response, worker):
-        fds.append(ready_pipe())
+        fds.append(ready_reader())
         worker.watch_fd(fds[-1], Interest.READABLE, lambda *_: fds.append(-1))
         raise ValueError("behind its watch")
 
     results = drive(configure(handle), repeat(4, ask(TINY, eof)))
     assert [result.statuses for result in results] == [[500]] * 4
     assert len(fds) == 4
-    assert [os.close(fd) for fd in fds] == [None] * 4
+    assert [close(fd) for fd in fds] == [None] * 4
     assert "behind its watch" in caplog.text
 
 
@@ -183,21 +159,21 @@ def test_a_continuation_that_watches_and_then_answers_leaves_no_watch(configure,
     fds: list[int] = []
 
     def go_on(request, response, worker, fd, event):
-        os.close(fd)
-        fds.append(ready_pipe())
+        close(fd)
+        fds.append(ready_reader())
         worker.watch_fd(fds[-1], Interest.READABLE, lambda *_: fds.append(-1))
         response.reply(200, b"at once")
         return step
 
     def handle(request, response, worker):
-        fd = ready_pipe()
+        fd = ready_reader()
         worker.watch_fd(fd, Interest.READABLE, go_on, fd)
         return Step.SUSPEND
 
     results = drive(configure(handle), repeat(4, ask(TINY)))
     assert [result.bodies for result in results] == [[b"at once"]] * 4
     assert len(fds) == 4
-    assert [os.close(fd) for fd in fds] == [None] * 4
+    assert [close(fd) for fd in fds] == [None] * 4
 
 
 def test_a_request_kept_by_its_handler_names_no_descriptor_once_it_is_answered(
@@ -208,7 +184,7 @@ def test_a_request_kept_by_its_handler_names_no_descriptor_once_it_is_answered(
         client = running.connect(TINY)
         running.await_parked(1)
         assert is_open(pipes.requests[0].client_fd)
-        os.write(pipes.writers[0], b"done")
+        write(pipes.writers[0], b"done")
         assert receive_answer(client).endswith(b"done")
         assert pipes.requests[0].client_fd == -1
         assert not pipes.requests[0].disconnected

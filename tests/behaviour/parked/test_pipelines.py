@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import threading
 
 import pytest
 
+from system import write
 from vanilla import Limits, Step
 from vanilla.testing import Round, Script, drive, frames, repeat
 
@@ -47,7 +47,7 @@ def test_what_stands_behind_a_request_that_waits_is_answered_after_it(site, behi
         running.await_parked(1)
         client.shutdown(socket.SHUT_WR)
         running.run(int)
-        os.write(pipes.writers[0], b"first")
+        write(pipes.writers[0], b"first")
         data = read_to_end(client)
         assert [int(part[:3]) for part in data.split(b"HTTP/1.1 ")[1:]] == statuses
         assert data.partition(ANSWERS_END)[2].startswith(b"first")
@@ -63,7 +63,7 @@ def test_an_incomplete_request_behind_one_that_waits_is_prompted_and_answered_in
     with site(pipes) as running:
         client = running.connect(TINY + post)
         running.await_parked(1)
-        os.write(pipes.writers[0], b"first")
+        write(pipes.writers[0], b"first")
         data = b""
         while not data.endswith(b"HTTP/1.1 100 Continue\r\n\r\n"):
             data += client.recv(1000)
@@ -82,7 +82,7 @@ def test_the_time_for_a_request_that_has_begun_behind_one_that_waits_counts_from
         running.await_parked(1)
         running.worker.post(running.worker.call_later, 0.1, over.set)
         assert over.wait(20)
-        os.write(pipes.writers[0], b"first")
+        write(pipes.writers[0], b"first")
         data = read_to_end(client)
         assert [int(part[:3]) for part in data.split(b"HTTP/1.1 ")[1:]] == [200, 408]
         pipes.close()

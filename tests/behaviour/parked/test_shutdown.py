@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import gc
-import os
 import socket
-import struct
 import threading
 
 import pytest
 
+from system import close, count_descriptors, give_way, is_open, open_pair, reset, until
 from vanilla import Interest, Server, Step
 
 TINY = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -18,31 +16,6 @@ TINY = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 def get(path: str, version: str = "1.1") -> bytes:
     return f"GET {path} HTTP/{version}\r\nHost: a\r\n\r\n".encode()
-
-
-def is_open(fd: int) -> bool:
-    with contextlib.suppress(OSError):
-        os.fstat(fd)
-        return True
-    return False
-
-
-def count_fds() -> int:
-    """How many are open, those aside that garbage of tests before still holds."""
-    gc.collect()
-    return len(os.listdir("/proc/self/fd"))
-
-
-def reset(client: socket.socket) -> None:
-    """Go away without a word: the server sees a reset."""
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    client.close()
-
-
-def until(condition) -> None:
-    """Wait for what another thread does; the test's own time limit ends it."""
-    while not condition():
-        os.sched_yield()
 
 
 def read_to_end(client: socket.socket) -> bytes:
@@ -71,7 +44,7 @@ class Everything:
             response.write(b"HTTP/1.1 200 OK\r\nContent-Length: 30000000\r\n\r\n" + b"b" * 20_000_000)
         if path in (b"/watches", b"/streams", b"/big", b"/timed", b"/two"):
             for _ in range(1 + (path == b"/two")):
-                reader, writer = os.pipe()
+                reader, writer = open_pair()
                 self.silent.append(reader)
                 self.writers.append(writer)
                 worker.watch_fd(
@@ -111,7 +84,7 @@ WATCHING = ["/watches", "/streams", "/big", "/timed", "/two"]
 @pytest.mark.parametrize("grace", [0, 0.5], ids=["cut", "grace"])
 def test_a_shutdown_with_all_of_that_in_flight_leaves_nothing(configure, grace) -> None:
     everything = Everything()
-    fds = count_fds()
+    fds = count_descriptors()
     server = Server(configure(everything, port=0))
     server.start()
     address = ("127.0.0.1", server.port)
@@ -128,7 +101,7 @@ def test_a_shutdown_with_all_of_that_in_flight_leaves_nothing(configure, grace) 
     until(lambda: server.counters().parked == len(paths) + 5)
     for client, path in zip(clients, paths, strict=True):
         while path in ("/streams", "/big") and len(client.recv(15, socket.MSG_PEEK)) < 15:
-            os.sched_yield()  # these answers have begun
+            give_way()  # these answers have begun
     if grace:
         server.workers[0].post(everything.finish_once_it_drains, server.workers[0])
     server.shutdown(grace)
@@ -151,8 +124,8 @@ def test_a_shutdown_with_all_of_that_in_flight_leaves_nothing(configure, grace) 
     for client in [*clients, *halves, soon]:
         client.close()
     for fd in everything.writers:
-        os.close(fd)
-    assert count_fds() == fds
+        close(fd)
+    assert count_descriptors() == fds
 
 
 def test_what_on_disconnect_posts_at_the_end_is_still_called(configure) -> None:
@@ -160,7 +133,7 @@ def test_what_on_disconnect_posts_at_the_end_is_still_called(configure) -> None:
     called: list[str] = []
 
     def handle(request, response, worker):
-        reader, writer = os.pipe()
+        reader, writer = open_pair()
         writers.append(writer)
         worker.watch_fd(
             reader,
@@ -171,7 +144,7 @@ def test_what_on_disconnect_posts_at_the_end_is_still_called(configure) -> None:
         )
         return Step.SUSPEND
 
-    fds = count_fds()
+    fds = count_descriptors()
     server = Server(configure(handle, port=0))
     server.start()
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
@@ -180,14 +153,14 @@ def test_what_on_disconnect_posts_at_the_end_is_still_called(configure) -> None:
         server.shutdown(0)
         assert read_to_end(client) == b""
     assert called == ["posted"]
-    os.close(writers[0])
-    assert count_fds() == fds
+    close(writers[0])
+    assert count_descriptors() == fds
 
 
 def test_a_server_that_ends_while_its_clients_leave_is_told_of_each_once(configure, make_pipes) -> None:
     for _ in range(10):
         pipes = make_pipes()
-        fds = count_fds()
+        fds = count_descriptors()
         server = Server(configure(pipes, port=0))
         server.start()
         clients = [socket.create_connection(("127.0.0.1", server.port), timeout=20) for _ in range(10)]
@@ -202,4 +175,4 @@ def test_a_server_that_ends_while_its_clients_leave_is_told_of_each_once(configu
         counters = server.counters()
         assert (counters.parked, counters.in_flight, counters.open) == (0, 0, 0)
         pipes.close()
-        assert count_fds() == fds
+        assert count_descriptors() == fds

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
+
+from system import until, write
 
 TINY = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 PLAIN = b"GET /plain HTTP/1.1\r\nHost: a\r\n\r\n"
 LARGE_BYTES = 8_000_000  # more than the buffers of two sockets hold
 TICKS_MAX = 20  # for what is asked of the worker meanwhile; one that turns for nothing makes thousands
-
-
-def until(condition) -> None:
-    """Wait for what another thread does; the test's own time limit ends it."""
-    while not condition():
-        os.sched_yield()
 
 
 def count_ticks(running) -> int:
@@ -49,7 +44,7 @@ def test_input_behind_a_request_that_waits_costs_no_ticks(site, make_pipes) -> N
         client.sendall(PLAIN * 3)
         running.run(int)  # what came has been looked at
         assert count_ticks(running) <= TICKS_MAX
-        os.write(pipes.writers[0], b"x")
+        write(pipes.writers[0], b"x")
         until(lambda: running.server.counters().responses_2xx == 4)
         pipes.close()
 
@@ -62,7 +57,7 @@ def test_the_end_of_a_client_whose_request_waits_costs_no_ticks(site, make_pipes
         client.shutdown(socket.SHUT_WR)
         running.run(int)
         assert count_ticks(running) <= TICKS_MAX
-        os.write(pipes.writers[0], b"x")
+        write(pipes.writers[0], b"x")
         running.await_idle()
         pipes.close()
 
