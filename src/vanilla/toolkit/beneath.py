@@ -70,9 +70,9 @@ class Folder:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fspath(path))
         self._fd = -1 if sys.platform == "win32" else os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
-    def __del__(self) -> None:
+    def __del__(self, close: object = os.close) -> None:  # at the end of the process `os` may be gone
         if getattr(self, "_fd", -1) >= 0:
-            os.close(self._fd)
+            close(self._fd)  # type: ignore[operator]
 
     def open(self, names: list[str]) -> int:
         """A descriptor of what the names lead to, opened for reading.
