@@ -144,6 +144,11 @@ def test_an_import_brings_no_event_loop_and_no_thread() -> None:
     assert run_python("-c", program).stdout == "False 1\n"
 
 
+def test_an_import_brings_nothing_of_the_toolkit() -> None:
+    program = "import sys, vanilla; print([name for name in sys.modules if name.startswith('vanilla.toolkit')])"
+    assert run_python("-c", program).stdout == "[]\n"
+
+
 @pytest.mark.skipif(getattr(sys, "_is_gil_enabled", lambda: True)(), reason="this Python has, or was given, the GIL")
 def test_an_import_leaves_the_gil_off() -> None:
     done = run_python("-W", "error", "-c", "import sys, vanilla; print(sys._is_gil_enabled())")
