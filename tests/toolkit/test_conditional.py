@@ -40,6 +40,9 @@ OUTCOMES = [
     pytest.param([b"If-Match: one"], FAILED, FAILED, id="if_match_without_quotes"),
     pytest.param([b'If-Match: "a" "one"'], FAILED, FAILED, id="if_match_without_a_comma"),
     pytest.param([b"If-Match:"], FAILED, FAILED, id="if_match_empty"),
+    pytest.param([b'If-Match: "x", *'], FAILED, FAILED, id="if_match_any_beside_a_tag"),
+    pytest.param([b'If-Match: "one", *'], PROCEED, PROCEED, id="if_match_any_beside_the_tag"),
+    pytest.param([b"If-Match: *", b"If-Match: *"], PROCEED, PROCEED, id="if_match_any_twice"),
     # 13.1.2
     pytest.param([b'If-None-Match: "one"'], NOT_MODIFIED, FAILED, id="if_none_match"),
     pytest.param([b'If-None-Match: W/"one"'], NOT_MODIFIED, FAILED, id="if_none_match_compares_weakly"),
@@ -52,6 +55,7 @@ OUTCOMES = [
     pytest.param([b'If-None-Match: "a,*,b"'], PROCEED, PROCEED, id="a_tag_with_an_asterisk"),
     pytest.param([b"If-None-Match: one"], PROCEED, PROCEED, id="if_none_match_without_quotes"),
     pytest.param([b'If-None-Match: w/"one"'], PROCEED, PROCEED, id="weak_in_lower_case"),
+    pytest.param([b'If-None-Match: "x", *'], NOT_MODIFIED, FAILED, id="if_none_match_any_beside_a_tag"),
     pytest.param([b"If-None-Match:"], PROCEED, PROCEED, id="if_none_match_empty"),
     # 13.1.3
     pytest.param([b"If-Modified-Since: " + SAME], NOT_MODIFIED, PROCEED, id="if_modified_since_then"),

@@ -47,6 +47,19 @@ def test_another_type_is_refused(request_with: Callable[..., Request], lines: li
     assert refused.value.status == 415
 
 
+@pytest.mark.parametrize("coding", [b"gzip", b"br, gzip", b"x", b"identity, gzip"])
+def test_coded_content_is_of_no_type_that_is_taken(request_with: Callable[..., Request], coding: bytes) -> None:
+    request = request_with(b"Content-Type: a/b", b"Content-Encoding: " + coding)
+    with pytest.raises(UnsupportedTypeError, match="this takes content that is not coded") as refused:
+        require_content_type(request, b"a/b")
+    assert refused.value.status == 415
+
+
+@pytest.mark.parametrize("coding", [b"identity", b"Identity", b""])
+def test_a_coding_that_is_none_is_taken(request_with: Callable[..., Request], coding: bytes) -> None:
+    assert require_content_type(request_with(b"Content-Type: a/b", b"Content-Encoding: " + coding), b"a/b") == {}
+
+
 def test_the_parameters_of_an_accepted_type_are_returned(request_with: Callable[..., Request]) -> None:
     assert require_content_type(request_with(b"Content-Type: C/D; x=1"), b"a/b", b"c/d") == {b"x": b"1"}
     request = request_with(b"Content-Type: application/problem+json")

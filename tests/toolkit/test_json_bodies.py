@@ -78,6 +78,20 @@ def test_nesting_has_an_end(content: bytes) -> None:
     assert refused.value.status == 400
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"1e999", id="exponent"),
+        pytest.param(b'{"a": [-1E+400]}', id="negative_in_an_array"),
+        pytest.param(b"1" * 400 + b".0", id="digits"),
+    ],
+)
+def test_a_number_beyond_a_float_is_refused(content: bytes) -> None:
+    with pytest.raises(JSONError) as refused:
+        parse_json(content)
+    assert refused.value.status == 400
+
+
 @pytest.mark.parametrize("digits", [5000, 100_000])
 def test_an_endless_integer_is_a_number_or_refused(digits: int) -> None:
     content = b"1" * digits

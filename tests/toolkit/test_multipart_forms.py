@@ -80,11 +80,42 @@ MALFORMED = [
     pytest.param(part(b'Content-Disposition: form-data; name="a\0"') + END, "control byte in a field", id="nul"),
     pytest.param(
         part(b'Content-Disposition: form-data; name="a"\r\nContent-Disposition: form-data; name="b"') + END,
-        "part 1 of the form: two dispositions",
+        "part 1 of the form: two fields Content-Disposition",
         id="two_dispositions",
+    ),
+    pytest.param(
+        part(b'Content-Disposition: form-data; name="a"\r\nContent-Type: a/b\r\nContent-Type: c/d') + END,
+        "part 1 of the form: two fields Content-Type",
+        id="two_types",
+    ),
+    pytest.param(
+        part(b'Content-Disposition: form-data; name="a"; Name=b') + END,
+        "part 1 of the form: two parameters name",
+        id="two_names",
+    ),
+    pytest.param(
+        part(b'Content-Disposition: form-data; name="a"; filename="b;c" ; filename="d"') + END,
+        "part 1 of the form: two parameters filename",
+        id="two_file_names",
     ),
     pytest.param(NAMED[:-2] + b"\r\n--XXgarbage", "part 2", id="text_behind_a_boundary"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("disposition", "file_name"),
+    [
+        pytest.param(b'filename="; name=b"', "; name=b", id="in_quotes"),
+        pytest.param(b'filename="\\"; name=b"', '"; name=b', id="behind_an_escaped_quote"),
+        pytest.param(b'filename="b\\\\"', "b\\\\", id="backslashes_at_the_end"),
+        pytest.param(b"xname=b; filename=c", "c", id="longer_name"),
+    ],
+)
+def test_a_name_within_a_file_name_is_no_second_one(disposition: bytes, file_name: str) -> None:
+    reader = MultipartReader(b"XX")
+    reader.feed(part(b'Content-Disposition: form-data; name="a"; ' + disposition) + END)
+    [read] = reader.finish()
+    assert (read.name, read.file_name) == ("a", file_name)
 
 
 class Taken:

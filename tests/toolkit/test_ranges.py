@@ -176,6 +176,12 @@ def test_another_boundary_is_refused(boundary: bytes) -> None:
         frame_parts([ByteRange(0, 1)], 2, None, boundary=boundary)
 
 
+@pytest.mark.parametrize("kind", ["text/plain\r\nX: y", b"text/plain\n", b"a/b\0"])
+def test_a_type_that_would_end_its_line_is_refused(kind: str | bytes) -> None:
+    with pytest.raises(ValueError, match="cannot stand in a field"):
+        frame_parts([ByteRange(0, 1)], 2, kind)
+
+
 def test_no_range_is_not_framed() -> None:
     with pytest.raises(ValueError, match="no range: answer 416"):
         frame_parts([], 100, None)

@@ -46,6 +46,7 @@ FORM, JSON = b"application/x-www-form-urlencoded", b"application/json"
         pytest.param(wire(b"POST /json", JSON, b"[1"), 400, b"", id="malformed_json"),
         pytest.param(wire(b"POST /json", JSON, b"[" + b" " * 20 + b"]"), 413, b"", id="long_json"),
         pytest.param(wire(b"POST /json", FORM, b"a=1"), 415, b"", id="no_json"),
+        pytest.param(wire(b"POST /form", FORM + b"\r\nContent-Encoding: gzip", b"\x1f\x8b"), 415, b"", id="coded_form"),
     ],
 )
 def test_a_refusal_that_is_let_through_is_the_answer(

@@ -189,13 +189,16 @@ def not_modified_fields(fields: Iterable[tuple[str | bytes, str | bytes]]) -> li
 def _includes(value: bytes, etag: bytes | None, exists: bool, *, is_strong: bool) -> bool:
     """Whether the list of tags in If-Match or If-None-Match includes the representation's.
 
-    A malformed list includes nothing: that fails If-Match, and lets If-None-Match through.
+    A malformed list includes nothing: that fails If-Match, and lets If-None-Match through. `*` beside tags is malformed
+    too, and does whichever changes less: If-Match fails unless a tag fits, If-None-Match takes it for all.
     """
     matches = matches_strongly if is_strong else matches_weakly
     if value == etag:  # what most clients send
         return matches(value, etag)
     tags = parse_etags(value) or ()
-    return (exists and b"*" in tags) or (etag is not None and any(matches(tag, etag) for tag in tags))
+    if b"*" in tags and not (is_strong and any(tag != b"*" for tag in tags)):
+        return exists
+    return etag is not None and any(matches(tag, etag) for tag in tags)
 
 
 def _date(request: Request, name: bytes) -> int | None:

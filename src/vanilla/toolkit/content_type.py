@@ -1,4 +1,4 @@
-"""What the content of a request is: Content-Type. RFC 9110 section 8.3."""
+"""What the content of a request is: Content-Type, and that it is not coded. RFC 9110 sections 8.3 and 8.4."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from vanilla.toolkit.grammar import is_token, parse_parameters
 from vanilla.toolkit.refusals import UnsupportedTypeError
 
 _SHOWN_BYTES = 80  # of what the client sent, in a message
+_NOT_CODED = (b"", b"identity")
 
 
 def parse_content_type(value: bytes | None) -> tuple[bytes, dict[bytes, bytes]] | None:
@@ -29,17 +30,25 @@ def parse_content_type(value: bytes | None) -> tuple[bytes, dict[bytes, bytes]] 
 def require_content_type(request: Request, *accepted: bytes, suffix: bytes | None = None) -> dict[bytes, bytes]:
     """The parameters of a request's Content-Type, which has to be one of those accepted.
 
+    Content that Content-Encoding says to be compressed, or coded otherwise, is refused too: nothing here decodes it,
+    and its bytes could pass for a form. Decode it yourself, and give it to `Query`, `parse_json` or `MultipartReader`.
+
     Args:
-        request: its Content-Type is read.
+        request: its Content-Type and its Content-Encoding are read.
         accepted: media types in lower case, such as `b"application/json"`.
         suffix: one that is accepted behind any subtype, such as `b"+json"` (RFC 6839).
 
-    Raises: UnsupportedTypeError, answered 415, for any other, a malformed one, or none.
-    Source: RFC 9110 sections 8.3 and 15.5.16.
+    Raises: UnsupportedTypeError, answered 415, for any other, a malformed one, or none; and for coded content.
+    Source: RFC 9110 sections 8.3, 8.4 and 15.5.16.
     """
     value = combined(request, b"content-type")
     parsed = parse_content_type(value)
     if parsed is not None and (parsed[0] in accepted or (suffix is not None and parsed[0].endswith(suffix))):
+        coding = combined(request, b"content-encoding")
+        if coding is not None and coding.lower() not in _NOT_CODED:
+            raise UnsupportedTypeError(
+                f"Content-Encoding {coding[:_SHOWN_BYTES]!r}; this takes content that is not coded"
+            )
         return parsed[1]
     given = "no Content-Type" if value is None else f"Content-Type {value[:_SHOWN_BYTES]!r}"
     raise UnsupportedTypeError(f"{given}; this takes {b', '.join(accepted).decode()}")

@@ -3,12 +3,13 @@
 # Where the two differ
 orjson also writes dataclasses, datetimes, enums and UUIDs, and NaN as null; the standard library refuses those. orjson
 reads integers of more than 64 bits as floats, and refuses to write them; it refuses lone surrogates. In what they read,
-both refuse NaN and Infinity, bytes that are not UTF-8, and nesting that is too deep.
+both refuse NaN and Infinity, numbers that a float cannot hold, bytes that are not UTF-8, and nesting that is too deep.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -25,6 +26,8 @@ except ImportError:
 JSON_TYPE = b"application/json"
 
 _Text = str | bytes
+
+_SHOWN_CHARACTERS = 40  # of what the client sent, in a message
 
 _CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*+"|(-?Infinity|NaN)', re.DOTALL)
 
@@ -73,7 +76,7 @@ def parse_json(content: bytes) -> Any:
         if orjson is not None:
             return orjson.loads(content)
         text = content.decode()
-        return json.loads(text, parse_constant=_refuse)
+        return json.loads(text, parse_constant=_refuse, parse_float=_read_float)
     except RecursionError as error:
         raise JSONError("nested too deep") from error
     except _ConstantError as error:
@@ -127,6 +130,14 @@ class _ConstantError(ValueError):
 
 def _refuse(constant: str) -> None:
     raise _ConstantError(constant)
+
+
+def _read_float(text: str) -> float:
+    """A number with a fraction or an exponent; one beyond a float would become Infinity, which is no JSON again."""
+    value = float(text)
+    if math.isinf(value):
+        raise JSONError(f"number {text[:_SHOWN_CHARACTERS]} is too large")
+    return value
 
 
 def _find_constant(text: str) -> int:

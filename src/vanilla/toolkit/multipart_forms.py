@@ -39,6 +39,8 @@ FILE_NAME_BYTES_MAX = 150  # leaves room for what you put around it in a file sy
 
 _BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+"')
+_PARAMETER_NAME = re.compile(r";\s*([^\s;=]+)\s*=")
 _NOT_IN_A_FILE_NAME = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"|?*\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]')
 _DEVICE = re.compile(r"(?:CON|PRN|AUX|NUL|COM[0-9]|LPT[0-9])(?:\..*)?", re.IGNORECASE)
 
@@ -333,18 +335,22 @@ class MultipartReader:
         """A part, once its fields are read.
 
         The parser overlooks a bare CR or LF in a field line where its cuts hide it, and takes the last of two
-        dispositions, where others take the first.
+        dispositions, types or names, where others take the first.
         """
         content_type = None
-        dispositions = 0
+        seen: set[str] = set()
         for field, value in fields:
             if _CONTROL.search(value) is not None:
                 raise MalformedError(f"part {len(self._parts) + 1} of the form: control byte in a field")
+            if field not in ("Content-Type", "Content-Disposition"):
+                continue
+            if field in seen:
+                raise MalformedError(f"part {len(self._parts) + 1} of the form: two fields {field}")
+            seen.add(field)
             if field == "Content-Type":
                 content_type = value
-            dispositions += field == "Content-Disposition"
-        if dispositions > 1:
-            raise MalformedError(f"part {len(self._parts) + 1} of the form: two dispositions")
+            elif (twice := _find_repeated(value)) is not None:
+                raise MalformedError(f"part {len(self._parts) + 1} of the form: two parameters {twice}")
         if not name:
             raise MalformedError(f"part {len(self._parts) + 1} of the form has no name")
         return Part(name, file_name, content_type)
@@ -380,6 +386,16 @@ class MultipartReader:
             raise TooLargeError(f"a form of too many or too large parts: {error}") from error
         except multipart.MultipartError as error:
             raise MalformedError(f"part {len(self._parts) + 1} of the form: {error}") from error
+
+
+def _find_repeated(disposition: str) -> str | None:
+    """The parameter that comes more than once; None where there is none."""
+    seen: set[str] = set()
+    for name in map(str.lower, _PARAMETER_NAME.findall(_QUOTED.sub('""', disposition))):
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
 
 
 def find_boundary(request: Request) -> bytes:

@@ -5,8 +5,8 @@ Each element of these lists is a range with a weight from 0 to 1, by default 1; 
 that match an offer the most specific one weighs it (12.5.1). A server may always answer as if the field was not there
 (12.1), which is what is done here with a field of which no element can be read.
 
-Weights are read leniently, as `.2` and with more than three digits: Java's URLConnection sends `*/*; q=.2` unless it is
-told otherwise. An element that is malformed beyond that is passed over.
+Weights are read leniently, as `.2` and with more than three digits: Java's URLConnection sends `*; q=.2, */*; q=.2`
+unless it is told otherwise. `*` in Accept counts as `*/*`. An element that is malformed beyond that is passed over.
 """
 
 from __future__ import annotations
@@ -275,7 +275,7 @@ def _weigh_type(elements: Elements, offer: bytes) -> cython.int:
     while elements.advance():
         start = elements.start
         range_length = elements.end - start
-        if range_length == 3 and starts_alike(source, start, b"*/*", 3):
+        if elements.is_any() or (range_length == 3 and starts_alike(source, start, b"*/*", 3)):
             precedence = 1
         elif (
             range_length == slash + 2

@@ -18,6 +18,7 @@ RANGES_MAX = 16  # PDF viewers ask for a handful; nobody needs more in one reque
 _DIGITS_MAX = 18  # a longer number is beyond any content
 
 _HEAD = re.compile(rb"bytes=", re.IGNORECASE)
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _RANGE = re.compile(rb"([0-9]+)-([0-9]*)|-([0-9]+)")
 
 
@@ -106,7 +107,7 @@ def frame_parts(
         content_type: that of the content, repeated for each range; None leaves it out.
         boundary: 1 to 70 letters and digits; by default a random one, which no content holds.
 
-    Raises: ValueError without a range, or for another boundary.
+    Raises: ValueError without a range, for another boundary, or for a control byte in `content_type`.
     Source: RFC 9110 sections 14.6 and 15.3.7.2, RFC 2046 section 5.1.
     """
     mark = secrets.token_hex(16).encode() if boundary is None else boundary
@@ -115,6 +116,8 @@ def frame_parts(
     if not (mark.isalnum() and len(mark) <= 70):
         raise ValueError(f"boundary={boundary!r}: give 1 to 70 letters and digits")
     kind = content_type.encode("ascii") if isinstance(content_type, str) else content_type
+    if kind is not None and (control := _CONTROL.search(kind)) is not None:
+        raise ValueError(f"content_type={content_type!r}: {control[0]!r} cannot stand in a field")
     kind_line = b"" if kind is None else b"Content-Type: " + kind + b"\r\n"
     heads = [
         b"\r\n--" + mark + b"\r\n" + kind_line + b"Content-Range: " + content_range(part, size) + b"\r\n\r\n"
