@@ -20,6 +20,7 @@ import mixed
 import neighbours
 import prepare
 import rates
+import routes
 import scaling
 import streams
 import table
@@ -33,7 +34,8 @@ SOAK_CONNECTIONS = 100_000
 SUBSCRIBERS = 10_000
 STREAM_MEBIBYTES = 1024
 SOAK_MIXED_SECONDS = 600
-KNOWN = PROFILES | cases.PROFILES | mechanisms.PROFILES
+ROOMS = (cases, mechanisms, routes)
+KNOWN = PROFILES | cases.PROFILES | mechanisms.PROFILES | routes.PROFILES
 MODES = ("backends", "idle", "threads", "slow", "soak", "sse", "streams", "soak_mixed")
 
 
@@ -54,6 +56,7 @@ def parse_arguments() -> argparse.Namespace:
     modes.add_argument("--soak", type=int, nargs="?", const=SOAK_REQUESTS, metavar="REQUESTS", help="(5000000)")
     modes.add_argument("--soak-connections", type=int, default=SOAK_CONNECTIONS, metavar="CONNECTIONS", help="(100000)")
     modes.add_argument("--cases", action="store_true", help=f"the profiles {', '.join(cases.PROFILES)}")
+    modes.add_argument("--toolkit", action="store_true", help=f"the profiles {', '.join(routes.PROFILES)}")
     modes.add_argument("--backends", action="store_true", help="event mechanisms beside each other, idle ones too")
     modes.add_argument("--sse", type=int, nargs="?", const=SUBSCRIBERS, metavar="SUBSCRIBERS", help="(10000)")
     modes.add_argument("--streams", type=int, nargs="?", const=STREAM_MEBIBYTES, metavar="MIB", help="(1024)")
@@ -62,6 +65,8 @@ def parse_arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.cases:
         arguments.profiles = [*(arguments.profiles or ()), *cases.PROFILES]
+    if arguments.toolkit:
+        arguments.profiles = [*(arguments.profiles or ()), *routes.PROFILES]
     if arguments.backends:
         arguments.profiles = [*(arguments.profiles or ()), *mechanisms.PROFILES]
     if arguments.rounds < 1 or arguments.seconds < 1:
@@ -81,7 +86,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.profiles or arguments.threads or arguments.slow:
         prepare.require_wrk()
     found = servers(arguments.python, prepare.compile_program("epoll"))
-    in_case = {name: room.servers_of(name, arguments.python) for room in (cases, mechanisms) for name in room.PROFILES}
+    in_case = {name: room.servers_of(name, arguments.python) for room in ROOMS for name in room.PROFILES}
     everybody = [*found, *(server.name for taking_part in in_case.values() for server in taking_part)]
     if unknown := set(arguments.servers or ()) - set(everybody):
         names = ", ".join(dict.fromkeys(everybody))

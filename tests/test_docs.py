@@ -1,5 +1,6 @@
 """The documentation, held against the code: snippets run, names and defaults are the sources', links lead somewhere."""
 
+import ast
 import dataclasses
 import pathlib
 import re
@@ -21,6 +22,7 @@ from vanilla import (
     Worker,
 )
 from vanilla.options import OPTIONS, limit_options
+from vanilla.toolkit.multipart_forms import MultipartLimits
 
 ROOT = pathlib.Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
@@ -63,6 +65,12 @@ def test_every_limit_is_described_with_its_default() -> None:
     assert stated == {name: "off" if value is None else f"{value:.10g}" for name, value in defaults.items()}
 
 
+def test_every_limit_of_a_multipart_form_is_described_with_its_default() -> None:
+    defaults = {field.name: str(field.default) for field in dataclasses.fields(MultipartLimits)}
+    stated = {name: cells[0] for name, cells in rows("toolkit-reading.md").items() if name in defaults}
+    assert stated == defaults
+
+
 @pytest.mark.parametrize("settings", [ServerConfig, Listener])
 def test_every_setting_is_described(settings: type) -> None:
     names = {name for name in settings.__annotations__ if name != "_"}
@@ -80,6 +88,21 @@ def test_every_option_is_described() -> None:
 def test_every_counter_is_described(measured: type) -> None:
     between = {f"responses_{number}xx" for number in (2, 3, 4)}  # "1xx to 5xx"
     assert set(measured._fields) - between <= rows("counters.md").keys()  # type: ignore[attr-defined]
+
+
+def public_names(path: pathlib.Path) -> set[str]:
+    """The functions and classes that a module shows; of a compiled one, those in its stub."""
+    stub = path.with_suffix(".pyi")
+    body = ast.parse((stub if stub.exists() else path).read_text()).body
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    return {node.name for node in body if isinstance(node, kinds) and not node.name.startswith("_")}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "src/vanilla/toolkit").glob("[!_]*.py")), ids=lambda path: path.stem)
+def test_every_name_of_the_toolkit_is_described(path: pathlib.Path) -> None:
+    pages = "".join(page.read_text() for page in REFERENCE.glob("toolkit*.md"))
+    lost = [name for name in public_names(path) if not re.search(rf"[`.( ]{name}\b", pages)]
+    assert not lost
 
 
 @pytest.mark.parametrize("handed", [Request, Response, Worker, Parked, Takeover])

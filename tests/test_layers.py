@@ -26,7 +26,7 @@ LAYERS = (
     ("vanilla.buffers",),
     ("vanilla.http1",),
     ("vanilla.contract",),
-    ("vanilla.sse",),
+    ("vanilla.sse", "vanilla.toolkit"),
     ("vanilla.net", "vanilla.backends"),
     ("vanilla.engine",),
     ("vanilla.server",),

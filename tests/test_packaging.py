@@ -147,6 +147,11 @@ def test_an_import_brings_no_event_loop_and_no_thread() -> None:
     assert run_python("-c", program).stdout == "False 1\n"
 
 
+def test_an_import_brings_nothing_of_the_toolkit() -> None:
+    program = "import sys, vanilla; print([name for name in sys.modules if name.startswith('vanilla.toolkit')])"
+    assert run_python("-c", program).stdout == "[]\n"
+
+
 @pytest.mark.skipif(getattr(sys, "_is_gil_enabled", lambda: True)(), reason="this Python has, or was given, the GIL")
 def test_an_import_leaves_the_gil_off() -> None:
     done = run_python("-W", "error", "-c", "import sys, vanilla; print(sys._is_gil_enabled())")
@@ -178,11 +183,15 @@ def test_a_mistake_is_found_by_types(mypy: Callable[[str], list[str]], line: str
 
 
 def test_the_stub_names_what_the_compiled_classes_have() -> None:
-    stubs = [ast.parse(path.read_text()) for path in (INSTALLED / "contract").glob("*.pyi")]
-    assert len(stubs) == 3
-    for node in [node for stub in stubs for node in stub.body]:
+    stubs = {path.stem: ast.parse(path.read_text()) for path in (INSTALLED / "contract").glob("*.pyi")}
+    assert len(stubs) == 4
+    for name, node in [(name, node) for name, stub in stubs.items() for node in stub.body]:
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             stated = {item.name for item in node.body if isinstance(item, ast.FunctionDef)}
             stated |= {item.target.id for item in node.body if isinstance(item, ast.AnnAssign)}  # type: ignore[union-attr]
-            real = {name for name in vars(getattr(vanilla, node.name)) if not name.startswith("_")}
+            real = {
+                name
+                for name in vars(getattr(importlib.import_module(f"vanilla.contract.{name}"), node.name))
+                if not name.startswith("_")
+            }
             assert {name for name in stated if not name.startswith("_")} == real

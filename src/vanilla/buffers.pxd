@@ -1,5 +1,5 @@
 from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memmove
 
 from vanilla.atomics cimport ACQUIRE, ACQUIRE_RELEASE, atomic_add, atomic_load
 from vanilla.files cimport HeldFile, release_file
@@ -65,6 +65,7 @@ cdef class ResponseBuffer:
     cdef bint has_files(self, Py_ssize_t start, Py_ssize_t end) noexcept nogil
     cdef Py_ssize_t count_bytes(self, Py_ssize_t start) noexcept nogil
     cdef void truncate(self, Py_ssize_t length) noexcept nogil
+    cdef bint insert(self, Py_ssize_t at, const unsigned char *source, Py_ssize_t length) noexcept nogil
     cdef void move_files(self, Py_ssize_t start, Py_ssize_t distance) noexcept nogil
     cdef bint move_to(self, ResponseBuffer target, Py_ssize_t start) noexcept nogil
     cdef bint is_outsized(self) noexcept nogil

@@ -325,6 +325,19 @@ class ResponseBuffer:
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
+    def insert(self, at: cython.Py_ssize_t, source: cython.p_const_uchar, length: cython.Py_ssize_t) -> cython.bint:
+        """Copy `length` bytes to `at`, in front of what stands there; False when there is no memory."""
+        if not self.reserve(length):
+            return False
+        memmove(self.bytes + at + length, self.bytes + at, self.length - at)
+        memcpy(self.bytes + at, source, length)
+        self.move_files(at, length)
+        self.length += length
+        return True
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
     def move_to(self, target: ResponseBuffer, start: cython.Py_ssize_t) -> cython.bint:
         """Hand what stands from `start` on to another buffer; False, and nothing moved, when there is no memory."""
         first: cython.int = self.file_count

@@ -1,7 +1,8 @@
-"""The mark of handlers that take the content of requests piece by piece."""
+"""What handlers are marked with: that they take the content of requests piece by piece, or return coroutines."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -22,3 +23,15 @@ def streaming(handler: H) -> H:
     """
     handler.streams_requests = True  # type: ignore[attr-defined]
     return handler
+
+
+def streams_requests(handler: object) -> bool:
+    """Whether a handler was marked `streaming`."""
+    return bool(getattr(handler, "streams_requests", False))
+
+
+def may_return_coroutines(handler: object) -> bool:
+    """Whether a handler is an `async def`, or says by a true attribute `is_async` that it returns coroutines."""
+    call = getattr(handler, "__call__", None)  # noqa: B004  # of an object that is called
+    is_coroutine_function = inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(call)
+    return is_coroutine_function or bool(getattr(handler, "is_async", False))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vanilla import Limits, Step
+from vanilla import Limits, Server, Step
 from vanilla.testing import Round, Script, ask, drive, eof, frames
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -194,3 +194,15 @@ def test_an_empty_line_in_two_pieces_leaves_the_connection_idle(configure) -> No
     results = drive(configure(hello, limits=limits), [script])
     assert (results[0].statuses, results[0].rest) == ([200], b"")
     assert results.counters.limits_reached == {"keepalive_timeout": 1}
+
+
+@pytest.mark.parametrize("fields", [b"0\r\n\r\n", b"1\r\nHost: a\r\nConnection: close\r\n\r\n"], ids=["1.0", "close"])
+def test_an_answer_that_was_begun_anew_closes_where_the_client_asked_for_it(configure, fields: bytes) -> None:
+    def handle(request, response, worker):
+        response.reply(200, b"first")
+        response.clear()
+        response.reply(200, b"second")
+
+    [answer] = Server(configure(handle, port=0)).test([(b"GET / HTTP/1." + fields) * 2])
+    assert answer.count(b"second") == 1
+    assert b"Connection: close\r\n" in answer

@@ -44,6 +44,10 @@ cdef class Request:
     cdef object _body
     cdef object loop             # of its worker, until it is answered; None for a request made by hand
     cdef void *parked            # the Parked that it is, while it waits
+    cdef object route            # what a router found, that knows the names of its parameters
+    cdef bytes routed            # the path in its canonical form, where that differs from what was sent
+    cdef int[32] marks           # (start, end) of each parameter in the path
+    cdef object _params
     cdef bint has_given          # its whole content was handed out as a piece
     cdef object awaited
 

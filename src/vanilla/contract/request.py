@@ -36,6 +36,7 @@ class Request:
     Args:
         raw: one whole request as it stands on the wire, for tests; chunked content is decoded. The limits are the
             defaults of `Limits`.
+        params: what `params` is to say, for a handler that a router would call.
 
     Raises: ValueError if `raw` is no whole, valid request, naming the status that a server would answer.
     Source: RFC 9112.
@@ -45,7 +46,7 @@ class Request:
         self.framed.slab = cython.NULL
         self.client_fd = -1
 
-    def __init__(self, raw: bytes) -> None:
+    def __init__(self, raw: bytes, *, params: dict[str, bytes] | None = None) -> None:
         data: bytes = bytes(raw)
         length: cython.Py_ssize_t = len(data)
         end: cython.Py_ssize_t
@@ -93,6 +94,7 @@ class Request:
             self.framed.content_end = end
         if end != length:
             raise ValueError(f"{length - end} bytes after the end of the request")
+        self._params = params
 
     def __dealloc__(self) -> None:
         if self.has_claim:
@@ -140,6 +142,15 @@ class Request:
         return self._query
 
     @property
+    def params(self) -> dict[str, bytes]:
+        """What the variable parts of the route's pattern stand for, decoded: `/users/:id` gives `{"id": b"7"}`. Empty
+        where no `vanilla.toolkit.routing.Router` has found the handler.
+        """
+        if self._params is None:
+            self._params = {} if self.route is None else self.route.read_params(self)
+        return self._params
+
+    @property
     def version(self) -> bytes:
         """`b"HTTP/1.1"` or `b"HTTP/1.0"`."""
         return b"HTTP/1.1" if self.framed.version == 11 else b"HTTP/1.0"
@@ -157,6 +168,8 @@ class Request:
     def body_view(self) -> memoryview:
         """The content as a read-only memoryview: no copy, and the bytes live as long as the view."""
         self.check_whole()
+        if self.framed.is_partial:
+            return memoryview(self._body)
         return view_slab(
             self.framed.slab, self.framed.content_start, self.framed.content_end - self.framed.content_start
         )
@@ -306,7 +319,7 @@ class Request:
     @cython.exceptval(-1, check=False)
     def check_whole(self) -> cython.int:
         """Refuse to show a part of the content as if it were all."""
-        if self.framed.is_partial:
+        if self.framed.is_partial and self._body is None:
             raise RuntimeError("the content is still to come: use on_body(), or stream() and read() in `async def`")
         return 0
 
@@ -368,6 +381,7 @@ class Request:
         self.is_read = self.has_given = False
         self.after_disconnect = 0
         self._method = self._target = self._path = self._query = self._body = None
+        self._params = self.route = self.routed = None
 
     @cython.cfunc
     @cython.exceptval(check=False)

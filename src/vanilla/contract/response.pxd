@@ -1,7 +1,8 @@
 from vanilla.buffers cimport FilePart, ResponseBuffer
+from vanilla.contract.head cimport ResponseHead, check_field
 from vanilla.contract.request cimport Framed
 from vanilla.files cimport OpenFile
-from vanilla.http1.head cimport equals, is_field_value, is_token
+from vanilla.http1.head cimport equals
 from vanilla.http1.reply cimport DateLine
 
 cdef Py_ssize_t FILE_COPY_BYTES
@@ -15,26 +16,21 @@ cdef enum:
     UNTIL_CLOSE
     BODYLESS
 
-cdef class Response:
-    cdef ResponseBuffer buffer
+cdef class Response(ResponseHead):
     cdef DateLine date
-    cdef Py_ssize_t begin        # where in the buffer this answer's part starts
-    cdef bint is_open
-    cdef bint closes
     cdef Framed *framed          # the request that this answers, while its handler or a continuation runs
     cdef object loop             # what waits for clients; None for a response made by hand
     cdef object parked           # the request, once its coroutine has waited
     cdef int coding
-    cdef bint has_begun          # the head has left: what follows cannot take it back
-    cdef int status
+    cdef int begun_status        # of the head that has left; negated, that of the refusal in its place
     cdef Py_ssize_t informed     # bytes of interim answers at the start
     cdef long long unwritten     # of the length that was given
+    cdef bint has_ended          # its content is whole
     cdef bytes trailing
     cdef object source
     cdef object awaited
     cdef object taking           # what takes the connection over once this answer is complete
 
-    cdef int check_open(self) except -1
     cdef bytes copy(self, Py_ssize_t start, Py_ssize_t end)
     cdef bint has_head(self) noexcept
     cdef int append_file(self, OpenFile kept, int fd, long long offset, Py_ssize_t count) except -1

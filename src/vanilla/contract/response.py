@@ -10,6 +10,7 @@ import os
 
 import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cython.cimports.vanilla.contract.head import ResponseHead, check_field, encode_text
 from cython.cimports.vanilla.files import HeldFile, OpenFile, hold_duplicate, measure_file, release_file
 from cython.cimports.vanilla.http1.reply import (
     append_chunk,
@@ -26,12 +27,11 @@ from vanilla.recording import RecordedPark, RecordedTakeover
 
 FILE_COPY_BYTES = 16 * 1024  # of a file are cheaper to copy than to hold a descriptor for, and bound how many are held
 LENGTH_MAX = 2**63 - 1  # bytes of content that can be counted
-_FRAMING_FIELDS = (b"content-length", b"transfer-encoding")
 
 
 @cython.final
 @cython.cclass
-class Response:
+class Response(ResponseHead):
     """The answer to one request: append-only. What is appended is what the client gets, byte for byte.
 
     `response += data` and `response.write(data)` append raw bytes; `reply` appends one complete response. After `start`
@@ -207,6 +207,7 @@ class Response:
             self.buffer.truncate(self.begin)
             if not self.has_begun:
                 self.forget()
+                self.closes = self.framed is not cython.NULL and self.framed.is_last
 
     def park(self, *, on_disconnect: object = None) -> object:
         """`Worker.park` for the request that this answers: in an `async def` handler, also after it has waited."""
@@ -250,7 +251,7 @@ class Response:
             self.buffer.truncate(begin)
             self.closes = closes
             raise
-        self.status = status
+        self.begun_status = status
 
     def inform(self, status: int = 103, headers: object = ()) -> None:
         """Append an interim answer, such as 103 Early Hints with its Link fields, in front of the final one.
@@ -521,6 +522,7 @@ class Response:
             if self.trailing is not None:
                 self.append_raw(self.trailing)
             self.append_raw(b"\r\n")
+        self.has_ended = True
         return self.coding != SIZED or self.unwritten == 0
 
     @cython.cfunc
@@ -528,9 +530,9 @@ class Response:
     def forget(self) -> cython.void:
         """Be as new, for the next request or another try."""
         self.coding = RAW
-        self.status = 0
+        self.begun_status = 0
         self.informed = 0
-        self.has_begun = self.closes = False
+        self.has_begun = self.has_ended = self.closes = False
         self.trailing = None
         self.source = self.awaited = None
 
@@ -538,18 +540,12 @@ class Response:
     @cython.exceptval(-1, check=False)
     def append_field(self, name: object, value: object) -> cython.int:
         """Append one checked field line; 1 if it was Date, else 0."""
-        field: bytes = name.encode("ascii") if isinstance(name, str) else name
-        text: bytes = value.encode("ascii") if isinstance(value, str) else value
+        field: bytes = encode_text(name)
+        text: bytes = check_field(name, field, value)
         field_length: cython.Py_ssize_t = len(field)
         text_length: cython.Py_ssize_t = len(text)
         start: cython.p_const_uchar = field
         text_start: cython.p_const_uchar = text
-        if not is_token(start, 0, field_length):
-            raise ValueError(f"header name {name!r}: only letters, digits and !#$%&'*+-.^_`|~ may stand in one")
-        if not is_field_value(text_start, 0, text_length):
-            raise ValueError(f"header {name!r}: value {value!r} holds a control byte, which would split the response")
-        if field.lower() in _FRAMING_FIELDS:
-            raise ValueError(f"header {name!r}: reply() writes it itself; append raw bytes for other framing")
         if equals(start, 0, field_length, b"connection", 10) and b"close" in text.lower():
             self.closes = True
         if not self.buffer.reserve(field_length + text_length + 4):
@@ -581,14 +577,6 @@ class Response:
                 raise MemoryError
             return 0
         return self.append_raw(_to_bytes(data))
-
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
-    def check_open(self) -> cython.int:
-        """Refuse writes that would land in another request's answer."""
-        if not self.is_open:
-            raise RuntimeError("this response belongs to a request whose handler has returned")
-        return 0
 
 
 def _to_bytes(data: object) -> bytes:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeAlias, final
 
+from vanilla.contract.head import ResponseHead
 from vanilla.contract.request import Request
 from vanilla.contract.worker import Worker
 from vanilla.files import OpenFile
@@ -18,7 +19,7 @@ class _HasFileno(Protocol):
     def fileno(self) -> int: ...
 
 @final
-class Response:
+class Response(ResponseHead):
     def __init__(self) -> None: ...
     def __iadd__(self, data: _Buffer) -> Response: ...
     def __len__(self) -> int: ...

@@ -85,7 +85,7 @@ class Awaiting(Takeovers):
             request = self.request if parked.request is None else parked.request
             length = response.buffer.length - response.begin
             if not response.has_begun and length > response.informed:
-                if not begin(self, request, response, response.buffer, response.begin):
+                if begin(self, request, response, response.buffer, response.begin) < 0:
                     raise RuntimeError("flush: what was appended is no head of a response")
             parked.connection.wants_drained = True
         else:
@@ -165,7 +165,6 @@ class Awaiting(Takeovers):
             raise MemoryError
         response.buffer.drop()
         if not self.send_more(parked, start):
-            self.resumed.truncate(start)
             return False
         response.informed = 0
         return True
@@ -196,6 +195,7 @@ class Awaiting(Takeovers):
             if self.send_more(parked, start):
                 self.go_on_early(parked)
                 return
+            start = self.resumed.length
             status = -500
         self.conclude(parked, start, status, result)
 

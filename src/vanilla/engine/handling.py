@@ -6,7 +6,7 @@ import cython
 from cython.cimports.vanilla.contract.response import RAW
 from cython.cimports.vanilla.engine.connections import Waiting, new_waiting
 from cython.cimports.vanilla.engine.contents import leave_content
-from cython.cimports.vanilla.engine.judging import begin, fail, judge, settle
+from cython.cimports.vanilla.engine.judging import begin, fail, judge, run_hooks, settle
 from cython.cimports.vanilla.engine.resuming import Resuming
 from cython.cimports.vanilla.engine.timings import note_timing
 from cython.cimports.vanilla.engine.watches import Watch
@@ -63,6 +63,11 @@ class Handling(Resuming):
             if result is _CLOSE:
                 self.response.closes = framed.lingers = True
             status = judge(self, self.request, self.response, self.buffer, start, result)
+        if self.response.begun_status < 0:
+            status = self.response.begun_status
+        if self.response.hooks is not None:
+            status = run_hooks(self, self.request, self.response, status)
+            framed.lingers |= self.request.framed.lingers
         if framed.is_partial and leave_content(self, connection, framed):
             self.response.closes = True
         closes = settle(
@@ -72,7 +77,7 @@ class Handling(Resuming):
             connection.taken_ns = 0
             note_timing(self, connection, self.request, abs(status), self.buffer.count_bytes(start), entered_ns)
         result = None
-        if self.response.coding != RAW or self.response.informed:
+        if self.response.coding != RAW or self.response.informed or self.response.begun_status:
             self.drop_source(self.response)
             self.response.forget()
         if count_references(cython.cast(cython.p_void, self.request)) > 1:
@@ -101,7 +106,7 @@ class Handling(Resuming):
         waiting: cython.pointer[Waiting]
         if parked.task is not None:
             self.suspend_coroutine(self.response, start)
-        elif self.buffer.length > start and not begin(self, self.request, self.response, self.buffer, start):
+        elif self.buffer.length > start and begin(self, self.request, self.response, self.buffer, start) < 0:
             return False
         if rest > 0 or burst.trailing:
             waiting = new_waiting(
@@ -144,7 +149,7 @@ class Handling(Resuming):
         if self.response.has_begun:  # a flush that was not awaited: it begins with its end
             self.response.has_begun = False
             self.stream_count -= 1
-            self.counts.responses[self.response.status // 100] -= 1
+            self.counts.responses[self.response.begun_status // 100] -= 1
         for watch in list(self.current.watches):
             watch.cancel()
         self.current = None

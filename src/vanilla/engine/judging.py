@@ -11,6 +11,7 @@ from http import HTTPStatus
 
 import cython
 from cython.cimports.vanilla.atomics import ACQUIRE, atomic_load
+from cython.cimports.vanilla.buffers import new_own_buffer
 from cython.cimports.vanilla.contract.response import RAW
 from cython.cimports.vanilla.engine.takeover import Takeovers
 from cython.cimports.vanilla.http1.reply import (
@@ -114,14 +115,15 @@ def find_status(engine: Takeovers, request: Request, answer: ResponseBuffer, sta
 
 
 @cython.cfunc
-@cython.exceptval(-1, check=False)
+@cython.exceptval(-2, check=False)
 def begin(
     engine: Takeovers, request: Request, response: Response, answer: ResponseBuffer, start: cython.Py_ssize_t
-) -> cython.bint:
+) -> cython.Py_ssize_t:
     """A suspended request has appended the beginning of its answer: the head leaves now, so it is mended now.
 
     One that says neither how long its content is nor that it is chunked ends with the connection: RFC 9112
-    section 6.3. False, with the reason logged, where it is no head. Interim answers alone begin nothing.
+    section 6.3. Interim answers alone begin nothing. Where it starts in the buffer by then, or -1 where it is no head:
+    the reason is logged, and what was appended dropped.
     """
     head: cython.Py_ssize_t
     head_end: cython.Py_ssize_t
@@ -129,21 +131,30 @@ def begin(
     framed: cython.pointer[Framed] = cython.address(request.framed)
     if response.coding == RAW and answer.length - start == response.informed:
         response.informed = 0
-        return True
+        return start
     if response.taking is not None:
         what = "the answer that switches protocols leaves when the handler is done: suspend or flush before it"
         engine.report(request, what, None)
-        return False
+        answer.truncate(start)
+        return -1
     status = find_status(engine, request, answer, start)
     if status < 0:
-        return False
+        answer.truncate(start)
+        return -1
     head = find_final_head(answer.bytes, start, answer.length)
     head_end = find_head_end(answer.bytes, head, answer.length)
     if head_end < 0:
         engine.report(request, "the handler suspended in the middle of a head; answered 500", None)
-        return False
+        answer.truncate(start)
+        return -1
+    if response.hooks is not None:
+        if not run_hooks_at_begin(engine, request, response, answer, cython.address(start)):
+            return -1
+        status = find_status(engine, request, answer, start)
+        head = find_final_head(answer.bytes, start, answer.length)
+        head_end = find_head_end(answer.bytes, head, answer.length)
     response.has_begun = True
-    response.status = status
+    response.begun_status = status
     engine.stream_count += 1
     engine.counts.responses[status // 100] += 1
     if framed.is_head or status == 204 or status == 304:
@@ -155,7 +166,140 @@ def begin(
         set_connection(answer, start, CLOSE)
     elif framed.version == 10:
         set_connection(answer, start, KEEP_ALIVE)
-    return True
+    return start
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def run_hooks_at_begin(
+    engine: Takeovers,
+    request: Request,
+    response: Response,
+    answer: ResponseBuffer,
+    start: cython.pointer[cython.Py_ssize_t],
+) -> cython.bint:
+    """Have the hooks look at a head whose content is still to come, where `start` says; False where that fails: the
+    reason is logged, and what was appended dropped. Those that have not run by then see the refusal.
+    """
+    coding: cython.int = response.coding
+    own: ResponseBuffer = take_apart(engine, response, answer, start[0])
+    buffer: ResponseBuffer = response.buffer
+    begun: cython.Py_ssize_t = response.begin
+    was_open: cython.bint = response.is_open
+    failed: cython.int = 0
+    response.buffer = own
+    response.begin = 0 if own is not answer else start[0]
+    response.is_open = True
+    while response.hooks and failed == 0:
+        failed = run_hook(engine, request, response, response.hooks.pop())
+        if failed == 0 and (response.coding != coding or response.source is not None):
+            engine.report(request, "a before_send hook replaced an answer that has begun; answered 500", None)
+            failed = -500
+    if not response.hooks:
+        response.hooks = None
+    response.is_open = was_open
+    response.buffer = buffer
+    response.begin = begun
+    if failed:
+        response.begun_status = failed
+        own.truncate(0 if own is not answer else start[0])
+    elif own is not answer:
+        start[0] = answer.length
+        if not own.move_to(answer, 0):
+            raise MemoryError
+        if buffer is answer:
+            response.begin = start[0]
+    return failed == 0
+
+
+@cython.cfunc
+@cython.exceptval(1, check=False)
+def run_hooks(engine: Takeovers, request: Request, response: Response, status: cython.int) -> cython.int:
+    """Have the hooks look at a complete answer, or at the refusal in its place: the status of what it becomes, where
+    `response.begin` says.
+    """
+    shared: ResponseBuffer = response.buffer
+    own: ResponseBuffer = take_apart(engine, response, shared, response.begin)
+    if own is not shared:
+        response.buffer = own
+        response.begin = 0
+    if status < 0:
+        refuse(engine, request, response, -status)
+    closes: cython.bint = response.closes
+    response.is_open = True
+    while response.hooks:
+        status = run_hook(engine, request, response, response.hooks.pop())
+        if status == 0 and response.source is not None:
+            engine.report(request, "a before_send hook called stream(): it can reply() only; answered 500", None)
+            status = -500
+        elif status == 0 and response.coding != RAW and not response.has_ended and not response.end_content():
+            engine.report(request, "a before_send hook left content out that it had announced; answered 500", None)
+            status = -500
+        if status < 0:
+            refuse(engine, request, response, -status)
+            closes = True
+    response.hooks = None
+    response.is_open = False
+    response.closes |= closes  # whatever a hook has cleared
+    if own is not shared:
+        response.buffer = shared
+        response.begin = shared.length
+        if not own.move_to(shared, 0):
+            raise MemoryError
+    return find_status(engine, request, shared, response.begin)
+
+
+@cython.cfunc
+def take_apart(
+    engine: Takeovers, response: Response, answer: ResponseBuffer, start: cython.Py_ssize_t
+) -> ResponseBuffer:
+    """The buffer in which hooks may work on an answer: one of its own, with the bytes from `start` on, where others
+    that they may write to are answered from the same one.
+    """
+    own: ResponseBuffer
+    if answer is not engine.resumed:
+        return answer
+    own = new_own_buffer()
+    if not answer.move_to(own, start):
+        raise MemoryError
+    return own
+
+
+@cython.cfunc
+@cython.exceptval(1, check=False)
+def run_hook(engine: Takeovers, request: Request, response: Response, hook: object) -> cython.int:
+    """Call one hook; 0, or the negated status to answer with, the reason logged."""
+    try:
+        hook(request, response, engine.worker)
+    except BaseException as error:
+        return fail(engine, request, "a before_send hook raised; answered 500", error)
+    if find_status(engine, request, response.buffer, response.begin) < 0:
+        return -500
+    if (
+        find_head_end(
+            response.buffer.bytes,
+            find_final_head(response.buffer.bytes, response.begin, response.buffer.length),
+            response.buffer.length,
+        )
+        < 0
+    ):
+        engine.report(request, "a before_send hook left no whole head; answered 500", None)
+        return -500
+    return 0
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def refuse(engine: Takeovers, request: Request, response: Response, status: cython.int) -> cython.int:
+    """Put a refusal in the place of what was appended; the connection closes after it."""
+    if response.taking is not None:
+        engine.drop_takeover(response, RuntimeError("the answer that was to switch protocols failed"))
+    response.buffer.truncate(response.begin)
+    response.forget()
+    append_refusal(response.buffer, engine.date, status)
+    response.closes = True
+    request.framed.lingers = True
+    return 0
 
 
 @cython.cfunc

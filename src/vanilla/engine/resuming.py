@@ -16,7 +16,7 @@ from cython.cimports.vanilla.engine.answers import FLUSH_AFTER_NS, send_bytes
 from cython.cimports.vanilla.engine.awaiting import Awaiting
 from cython.cimports.vanilla.engine.connections import count_unsent
 from cython.cimports.vanilla.engine.contents import has_piece, leave_content
-from cython.cimports.vanilla.engine.judging import begin, fail, is_whole, judge, settle
+from cython.cimports.vanilla.engine.judging import begin, fail, is_whole, judge, run_hooks, settle
 from cython.cimports.vanilla.engine.state import NOTICE_CONTENT, Notice, read_clock_ns
 from cython.cimports.vanilla.engine.timings import note_timing
 from cython.cimports.vanilla.engine.watches import Watch
@@ -83,6 +83,7 @@ class Resuming(Awaiting):
                 if parked.body is not None:
                     self.ask_content(parked)
                 return 0
+            start = self.resumed.length
             status = -500
         return self.conclude(parked, start, status, result)
 
@@ -132,8 +133,10 @@ class Resuming(Awaiting):
         if response.has_begun:
             if parked.request.framed.is_head:
                 self.resumed.truncate(start)  # what would follow the head of an answer to HEAD is its content
-        elif self.resumed.length > start and not begin(self, parked.request, response, self.resumed, start):
-            return False
+        elif self.resumed.length > start:
+            start = begin(self, parked.request, response, self.resumed, start)
+            if start < 0:
+                return False
         parked.appended += self.resumed.count_bytes(start)
         self.push_written(parked.connection, start)
         self.flush_resumed()
@@ -156,10 +159,15 @@ class Resuming(Awaiting):
         if not response.has_begun:
             if status == 0:
                 status = judge(self, parked.request, response, self.resumed, start, result)
+            if response.begun_status < 0:
+                status = response.begun_status
+            if response.hooks is not None:
+                status = run_hooks(self, parked.request, response, status)
+                start = response.begin
             is_final = connection.waiting is cython.NULL
             if settle(self, self.resumed, start, framed, response, connection, is_final, status):
                 self.drop_waiting(connection)
-            response.status = abs(status)
+            response.begun_status = abs(status)
         else:
             if status == 0 and not is_whole(self, parked.request, response, result):
                 status = -500
@@ -175,7 +183,7 @@ class Resuming(Awaiting):
             if self.resumed.length > start:
                 connection.taken_ns = 0  # else the last byte has been taken already, and that time stands
             parked.appended += self.resumed.count_bytes(start)
-            note_timing(self, connection, parked.request, response.status, parked.appended, parked.entered_ns)
+            note_timing(self, connection, parked.request, response.begun_status, parked.appended, parked.entered_ns)
         self.push_written(connection, start)
         return self.flush_resumed()
 

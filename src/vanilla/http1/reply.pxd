@@ -1,7 +1,7 @@
 from libc.string cimport memcmp, memcpy, memmove
 
 from vanilla.buffers cimport ResponseBuffer
-from vanilla.http1.head cimport CR, DIGIT, LF, SP, _CLASS, equals, find_field, find_line_end, is_field_value, is_token, skip_space, trim_space
+from vanilla.http1.head cimport COLON, CR, DIGIT, LF, SP, _CLASS, equals, find_field, find_line_end, is_field_value, is_token, skip_space, trim_space
 from vanilla.net.platform cimport read_wall_clock_s
 
 cdef const unsigned char *_LINES[600]
@@ -27,7 +27,11 @@ cdef Py_ssize_t find_final_head(const unsigned char *data, Py_ssize_t start, Py_
 cdef Py_ssize_t find_head_end(const unsigned char *data, Py_ssize_t start, Py_ssize_t end) noexcept nogil
 cdef bint has_framing(const unsigned char *data, Py_ssize_t start, Py_ssize_t end) noexcept nogil
 cdef bint drop_content(ResponseBuffer target, Py_ssize_t start) noexcept nogil
+cdef void drop_field(
+    ResponseBuffer target, Py_ssize_t head, const unsigned char *lower, Py_ssize_t length
+) noexcept nogil
 cdef bint set_connection(ResponseBuffer target, Py_ssize_t start, int persistence) noexcept nogil
 cdef int check_response(
     const unsigned char *data, Py_ssize_t start, Py_ssize_t end, bint is_head, Py_ssize_t more
 ) noexcept nogil
+cdef long long parse_length(const unsigned char *data, Py_ssize_t at, Py_ssize_t end) noexcept nogil

@@ -260,32 +260,39 @@ def set_connection(target: ResponseBuffer, start: cython.Py_ssize_t, persistence
     """
     line: cython.p_const_uchar = b"Connection: close\r\n"
     length: cython.Py_ssize_t = 19
-    at: cython.Py_ssize_t
-    line_end: cython.Py_ssize_t
-    head_end: cython.Py_ssize_t
-    at = find_final_head(target.bytes, start, target.length)
-    head_end = -1 if at < 0 else find_head_end(target.bytes, at, target.length)
-    if head_end < 0 or not target.reserve(24):
+    head: cython.Py_ssize_t = find_final_head(target.bytes, start, target.length)
+    if head < 0 or find_head_end(target.bytes, head, target.length) < 0 or not target.reserve(24):
         return False
     if persistence == KEEP_ALIVE:
         line = b"Connection: keep-alive\r\n"
         length = 24
-    at = find_line_end(target.bytes, at, target.length) + 2
-    start = at
+    drop_field(target, head, b"connection", 10)
+    return target.insert(find_line_end(target.bytes, head, target.length) + 2, line, length)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def drop_field(
+    target: ResponseBuffer, head: cython.Py_ssize_t, lower: cython.p_const_uchar, length: cython.Py_ssize_t
+) -> cython.void:
+    """Drop every field named `lower` from the whole head that begins at `head`."""
+    line_end: cython.Py_ssize_t
+    at: cython.Py_ssize_t = find_line_end(target.bytes, head, target.length) + 2
+    head_end: cython.Py_ssize_t = find_head_end(target.bytes, head, target.length)
     while at < head_end - 2:
         line_end = find_line_end(target.bytes, at, head_end) + 2
-        if line_end - at > 11 and equals(target.bytes, at, at + 11, b"connection:", 11):
+        if (
+            line_end - at > length
+            and target.bytes[at + length] == COLON
+            and equals(target.bytes, at, at + length, lower, length)
+        ):
             memmove(target.bytes + at, target.bytes + line_end, target.length - line_end)
             target.move_files(line_end, at - line_end)
             target.length -= line_end - at
             head_end -= line_end - at
         else:
             at = line_end
-    memmove(target.bytes + start + length, target.bytes + start, target.length - start)
-    memcpy(target.bytes + start, line, length)
-    target.move_files(start, length)
-    target.length += length
-    return True
 
 
 @cython.cfunc

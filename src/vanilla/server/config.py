@@ -17,6 +17,7 @@ from vanilla.limits import Limits
 from vanilla.net.listen import BACKLOG_DEFAULT, BACKLOG_MAX, Listener, check_platform, check_whole
 from vanilla.server.cpus import usable_cpu_count
 from vanilla.steps import Step
+from vanilla.streaming import may_return_coroutines, streams_requests
 
 if TYPE_CHECKING:
     from vanilla.server.server import Server
@@ -161,14 +162,12 @@ class ServerConfig:
     @property
     def is_streaming(self) -> bool:
         """Whether the handler was marked `vanilla.streaming`, and runs before the content is there."""
-        return bool(getattr(self.handler, "streams_requests", False))
+        return streams_requests(self.handler)
 
     @property
     def is_async(self) -> bool:
         """Whether the handler may return coroutines, so that workers need an asyncio loop."""
-        call = getattr(self.handler, "__call__", None)  # noqa: B004  # of an object that is called
-        is_coroutine_function = inspect.iscoroutinefunction(self.handler) or inspect.iscoroutinefunction(call)
-        return is_coroutine_function or bool(getattr(self.handler, "is_async", False))
+        return may_return_coroutines(self.handler)
 
     def limits_of(self, listener: Listener) -> Limits:
         """The limits that hold for `listener`: its own, else the server's."""

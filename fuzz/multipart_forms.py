@@ -1,0 +1,56 @@
+"""toolkit/multipart_forms.py: any bytes are the same form, or the same refusal, however they are cut."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from run import main
+
+from vanilla.toolkit.multipart_forms import MultipartLimits, MultipartReader, safe_file_name
+from vanilla.toolkit.refusals import MalformedError, TooLargeError
+
+BARE = re.compile(rb"(?<!\r)\n|\r(?!\n)")
+LIMITS = MultipartLimits(
+    max_bytes=3000, max_parts=5, max_field_bytes=200, max_file_bytes=400, max_header_bytes=120, memory_bytes=300
+)
+
+
+def read(pieces: list[bytes]) -> list[tuple[str, str | None, str | None, bytes]] | type[Exception]:
+    """What becomes of content in these pieces: its parts, or why there are none."""
+    reader = MultipartReader(b"XX", LIMITS)
+    try:
+        for piece in pieces:
+            reader.feed(piece)
+        with reader.finish() as form:
+            return [(part.name, part.file_name, part.content_type, part.read()) for part in form]
+    except (MalformedError, TooLargeError) as refused:
+        return type(refused)
+
+
+def check(data: bytes) -> None:
+    """Whole, byte by byte, and in pieces that the first bytes choose."""
+    choice, content = data[:4], data[4:]
+    whole = read([content])
+    at = sorted({octet * len(content) // 256 for octet in choice})
+    chosen = [content[start:end] for start, end in zip([0, *at], [*at, len(content)], strict=True)]
+    bytewise = [content[start : start + 1] for start in range(len(content))]
+    for pieces in (chosen, bytewise):
+        parts = read(pieces)
+        # Which of two faults comes first may depend on the cut, since the parser looks at what arrived together. So may
+        # whether it sees a bare CR or LF among the fields of a part, or minds a line that is just as long as it may be.
+        is_refused = isinstance(parts, type) + isinstance(whole, type)
+        is_close = BARE.search(content) or LIMITS.max_header_bytes in map(len, content.split(b"\r\n"))
+        assert parts == whole or is_refused == 2 or (is_refused and is_close), (data, parts, whole)
+    if isinstance(whole, list):
+        for name, file_name, _, value in whole:
+            assert name
+            assert value in content
+            safe = safe_file_name(file_name)
+            assert safe == os.path.basename(safe) == safe_file_name(safe)
+            assert safe not in ("", ".", "..")
+            assert len(os.fsencode(safe)) <= 150
+
+
+if __name__ == "__main__":
+    main("multipart_forms", check)

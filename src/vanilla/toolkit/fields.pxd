@@ -1,0 +1,1 @@
+# Other modules see nothing here: the file has its pair compiled.

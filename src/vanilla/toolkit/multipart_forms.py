@@ -1,0 +1,476 @@
+"""Forms with files: multipart/form-data, RFC 7578, read by the package `multipart`; with limits, long files on disk.
+
+# Facts about multipart forms
+Parts stand between lines of `--` and the boundary that Content-Type names. Each has fields of its own, of which
+Content-Disposition holds the name of the form's field, and the file's name where it is a file. Both are whatever the
+client likes: a file's name is no path to write to. A browser sends no preamble, so that one is refused here; what
+follows the last boundary is ignored, as RFC 2046 section 5.1.1 says.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+import re
+import shutil
+import tempfile
+import unicodedata
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
+
+from vanilla.contract import Request, Response, Worker
+from vanilla.steps import Event, Step
+from vanilla.toolkit.content_type import require_content_type
+from vanilla.toolkit.refusals import MalformedError, TooLargeError
+
+try:
+    import multipart
+except ImportError as error:
+    raise ImportError(
+        "vanilla.toolkit.multipart_forms needs the package multipart: pip install 'vanilla-http[multipart]'"
+    ) from error
+
+MULTIPART_TYPE = b"multipart/form-data"
+BOUNDARY_BYTES_MAX = 70  # RFC 2046 section 5.1.1
+_COPY_BYTES = 256 * 1024
+_SMALL_BYTES = 1024
+FILE_NAME_BYTES_MAX = 150  # leaves room for what you put around it in a file system's 255
+
+_BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_NOT_IN_A_FILE_NAME = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"|?*\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]')
+_DEVICE = re.compile(r"(?:CON|PRN|AUX|NUL|COM[0-9]|LPT[0-9])(?:\..*)?", re.IGNORECASE)
+
+Continuation = Callable[[Request, Response, Worker, Any, Event], Step | None]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class MultipartLimits:
+    """What a form may hold. Above any of these but the last its client is answered 413. Sizes are bytes.
+
+    Attributes:
+        max_bytes: of the whole content, framing included. The server's `max_body_bytes` bounds it before that.
+        max_parts: fields and files together.
+        max_field_bytes: of the value of one field that is no file.
+        max_fields_bytes: of all those values together; they are held in memory.
+        max_file_bytes: of one file.
+        max_header_bytes: of one field line of a part, of which each may have 8.
+        memory_bytes: of all files together that are held in memory; a file that would exceed it is written to an
+            unnamed temporary file.
+    """
+
+    max_bytes: int = 64 * 1024 * 1024
+    max_parts: int = 128
+    max_field_bytes: int = 64 * 1024
+    max_fields_bytes: int = 1024 * 1024
+    max_file_bytes: int = 16 * 1024 * 1024
+    max_header_bytes: int = 4 * 1024
+    memory_bytes: int = 1024 * 1024
+
+
+DEFAULT_LIMITS = MultipartLimits()
+
+
+class Part:
+    """One field of a form, or one file.
+
+    Attributes:
+        name: of the form's field; never empty.
+        file_name: as the client sent it, None for a field that is no file. Show it, but never open it: `safe_name`
+            is for that.
+        content_type: as the client sent it, with its parameters; None where it sent none. It may say anything.
+        size: bytes of its content.
+    """
+
+    __slots__ = ("_disk", "_held", "_view", "content_type", "file_name", "name", "size")
+
+    def __init__(self, name: str, file_name: str | None, content_type: str | None) -> None:
+        self.name = name
+        self.file_name = file_name
+        self.content_type = content_type
+        self.size = 0
+        # In pieces as they came: joined as they come, they would be copied again and again into fresh pages.
+        self._held: list[bytes | bytearray] | None = []
+        self._disk: BinaryIO | None = None
+        self._view: BinaryIO | None = None
+
+    def __del__(self) -> None:
+        self.close()  # in silence: nobody is told to close what he may drop
+
+    def __repr__(self) -> str:
+        kind = "field" if self.file_name is None else f"file {self.file_name!r}"
+        return f"<Part {self.name!r}, {kind} of {self.size} bytes>"
+
+    @property
+    def safe_name(self) -> str:
+        """`file_name` as `safe_file_name` makes it."""
+        return safe_file_name(self.file_name)
+
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether it is in a temporary file, since `memory_bytes` would not do."""
+        return self._disk is not None
+
+    @property
+    def file(self) -> BinaryIO:
+        """The content as an open file, at its beginning when the form is whole; closed with the form, or with the part
+        once nobody has it.
+        """
+        if self._disk is not None:
+            return self._disk
+        if self._view is None:
+            self._view = io.BytesIO(self.read())
+        return self._view
+
+    def read(self) -> bytes:
+        """The whole content, in memory. Raises: ValueError once it is closed."""
+        if self._disk is not None:
+            self._disk.seek(0)
+            return self._disk.read()
+        content = b"".join(self._pieces())
+        self._held = [content]
+        return content
+
+    def save(self, path: str | bytes | os.PathLike[str]) -> None:
+        """Write the content to a new file. It blocks as long as that takes: `worker.offload` is for long ones.
+
+        Raises: FileExistsError if there is one of that name; OSError as open and write do, and nothing is left then;
+            ValueError once it is closed.
+        """
+        pieces: list[bytes | bytearray] = []
+        if self._disk is not None:
+            self._disk.seek(0)
+        else:
+            pieces = self._pieces()
+        with open(path, "xb") as target:
+            try:
+                target.writelines(pieces)
+                if self._disk is not None:
+                    shutil.copyfileobj(self._disk, target, _COPY_BYTES)
+                target.flush()
+            except BaseException:
+                os.unlink(path)
+                raise
+
+    def close(self) -> None:
+        """Forget the content."""
+        self._held = None
+        for file in (self._disk, self._view):
+            if file is not None:
+                file.close()
+
+    def append(self, data: bytes) -> None:
+        """Append to the content, as the reader does."""
+        self.size += len(data)
+        if self._disk is not None:
+            self._disk.write(data)
+            return
+        held = self._pieces()
+        if len(data) >= _SMALL_BYTES:
+            held.append(data)
+        elif held and isinstance(held[-1], bytearray) and len(held[-1]) < _COPY_BYTES:
+            held[-1] += data  # an object for each byte that a client sends alone would be dear
+        else:
+            held.append(bytearray(data))
+
+    def move_to_disk(self) -> None:
+        """Go on in a temporary file, which has no name."""
+        self._disk = tempfile.TemporaryFile()  # noqa: SIM115
+        self._disk.writelines(self._pieces())
+        self._held = []
+
+    def rewind(self) -> None:
+        """Put the file at its beginning, for whoever reads it."""
+        if self._disk is not None:
+            self._disk.seek(0)
+
+    def _pieces(self) -> list[bytes | bytearray]:
+        """What is in memory."""
+        if self._held is None:
+            raise ValueError(f"part {self.name!r} was closed")
+        return self._held
+
+
+class MultipartForm:
+    """The parts of a form, in their order: iterate over it, count it by `len`, look fields and files up by name.
+
+    It holds temporary files open until it is closed: by `close`, at the end of a `with`, or once nobody has it.
+    """
+
+    def __init__(self, parts: list[Part]) -> None:
+        self.parts = parts
+
+    def __iter__(self) -> Iterator[Part]:
+        return iter(self.parts)
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def __enter__(self) -> MultipartForm:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def get(self, name: str, default: bytes | None = None) -> bytes | None:
+        """The value of the first field called `name` that is no file; `default` where there is none."""
+        return next((part.read() for part in self.parts if part.name == name and part.file_name is None), default)
+
+    def get_all(self, name: str) -> list[bytes]:
+        """The values of every field called `name` that is no file."""
+        return [part.read() for part in self.parts if part.name == name and part.file_name is None]
+
+    def get_text(self, name: str, default: str | None = None) -> str | None:
+        """The same as `get`, decoded from UTF-8.
+
+        Raises: MalformedError, answered 400, where the value is not UTF-8.
+        """
+        value = self.get(name)
+        try:
+            return default if value is None else value.decode()
+        except UnicodeDecodeError as error:
+            raise MalformedError(f"field {name!r}: {error.reason} at {error.start}; it has to be UTF-8") from error
+
+    def file(self, name: str) -> Part | None:
+        """The first file of the field called `name`; None where there is none.
+
+        A browser sends a field for which no file was chosen as a file of no bytes with an empty name: it counts as
+        none here, and stands among the parts.
+        """
+        return next((part for part in self.files if part.name == name), None)
+
+    @property
+    def files(self) -> list[Part]:
+        """Every part that is a file, in the order sent."""
+        return [part for part in self.parts if part.file_name]
+
+    def close(self) -> None:
+        """Forget what the parts hold, on disk too."""
+        for part in self.parts:
+            part.close()
+
+
+class MultipartReader:
+    """Takes the content of a form in pieces of any size, cut anywhere: `feed` them, then `finish`.
+
+    For handlers that take the content in a way of their own; `read_multipart`, `receive_multipart` and
+    `stream_multipart` are made of it.
+
+    Args:
+        boundary: what stands between the parts: `find_boundary(request)`.
+        limits: what to take.
+
+    Raises: MalformedError for a boundary that is none.
+    Source: RFC 7578, RFC 2046 section 5.1.
+    """
+
+    def __init__(self, boundary: bytes, limits: MultipartLimits = DEFAULT_LIMITS) -> None:
+        if _BOUNDARY.fullmatch(boundary) is None:
+            raise MalformedError("boundary: 1 to 70 characters of RFC 2046 section 5.1.1")
+        self._limits = limits
+        self._parts: list[Part] = []
+        self._unread: bytes | None = b""  # of a beginning that is too short to tell what it is; then None
+        self._received = 0
+        self._field_bytes = 0
+        self._held_bytes = 0  # of files, in memory
+        self._opening = b"--" + boundary
+        self._parser = multipart.PushMultipartParser(
+            boundary,
+            max_header_size=limits.max_header_bytes,
+            max_segment_count=limits.max_parts,
+        )
+
+    def feed(self, piece: bytes) -> None:
+        """Take the next piece of the content.
+
+        Raises: MalformedError, answered 400, or TooLargeError, answered 413; what was read is forgotten then.
+            OSError where a temporary file cannot be written.
+        """
+        try:
+            self._received += len(piece)
+            if self._received > self._limits.max_bytes:
+                raise TooLargeError(f"a form of more than {self._limits.max_bytes} bytes")
+            if self._unread is not None:
+                piece = self._begin(self._unread + piece)
+            if piece:
+                self._read(piece)
+        except BaseException:
+            self.close()
+            raise
+
+    def finish(self) -> MultipartForm:
+        """The form, once all its content was fed. Raises: MalformedError, answered 400, where its end is missing."""
+        try:
+            self._parser.close()
+        except multipart.MultipartError as error:
+            self.close()
+            raise MalformedError("the form ends before its last boundary") from error
+        for part in self._parts:
+            part.rewind()
+        return MultipartForm(self._parts)
+
+    def close(self) -> None:
+        """Forget what was read, on disk too: for a form that will not be whole."""
+        for part in self._parts:
+            part.close()
+
+    def _begin(self, data: bytes) -> bytes:
+        """What the parser is to read, once it is known that the form begins with its boundary; until then nothing.
+
+        The parser would skip a preamble, differently for different cuts of it.
+        """
+        start = data.removeprefix(b"\r\n")
+        if len(start) < len(self._opening) + 2:
+            self._unread = data
+            return b""
+        if not start.startswith((self._opening + b"\r\n", self._opening + b"--")):
+            raise MalformedError("the form does not begin with its boundary")
+        self._unread = None
+        return start
+
+    def _begin_part(self, fields: list[tuple[str, str]], name: str, file_name: str | None) -> Part:
+        """A part, once its fields are read.
+
+        The parser overlooks a bare CR or LF in a field line where its cuts hide it, and takes the last of two
+        dispositions, where others take the first.
+        """
+        content_type = None
+        dispositions = 0
+        for field, value in fields:
+            if _CONTROL.search(value) is not None:
+                raise MalformedError(f"part {len(self._parts) + 1} of the form: control byte in a field")
+            if field == "Content-Type":
+                content_type = value
+            dispositions += field == "Content-Disposition"
+        if dispositions > 1:
+            raise MalformedError(f"part {len(self._parts) + 1} of the form: two dispositions")
+        if not name:
+            raise MalformedError(f"part {len(self._parts) + 1} of the form has no name")
+        return Part(name, file_name, content_type)
+
+    def _take(self, part: Part, data: bytes) -> None:
+        """Append to the content of a part, within the limits."""
+        limits = self._limits
+        size = part.size + len(data)
+        if part.file_name is None:
+            self._field_bytes += len(data)
+            if size > limits.max_field_bytes:
+                raise TooLargeError(f"field {part.name[:40]!r} of more than {limits.max_field_bytes} bytes")
+            if self._field_bytes > limits.max_fields_bytes:
+                raise TooLargeError(f"fields of more than {limits.max_fields_bytes} bytes together")
+        elif size > limits.max_file_bytes:
+            raise TooLargeError(f"file {part.name[:40]!r} of more than {limits.max_file_bytes} bytes")
+        elif not part.is_on_disk:
+            self._held_bytes += len(data)
+            if self._held_bytes > limits.memory_bytes:
+                self._held_bytes -= size
+                part.move_to_disk()
+        part.append(data)
+
+    def _read(self, piece: bytes) -> None:
+        """Have the parser read, and keep what it finds."""
+        try:
+            for event in self._parser.parse(piece):
+                if isinstance(event, multipart.MultipartSegment):
+                    self._parts.append(self._begin_part(event.headerlist, event.name, event.filename))
+                elif event:
+                    self._take(self._parts[-1], event)
+        except multipart.ParserLimitReached as error:
+            raise TooLargeError(f"a form of too many or too large parts: {error}") from error
+        except multipart.MultipartError as error:
+            raise MalformedError(f"part {len(self._parts) + 1} of the form: {error}") from error
+
+
+def find_boundary(request: Request) -> bytes:
+    """The boundary that Content-Type names.
+
+    Raises: UnsupportedTypeError, answered 415, for content of another type; MalformedError, 400, without a boundary.
+    Source: RFC 7578 section 4.1.
+    """
+    boundary = require_content_type(request, MULTIPART_TYPE).get(b"boundary")
+    if boundary is None:
+        raise MalformedError("Content-Type names no boundary")
+    return boundary
+
+
+def read_multipart(
+    request: Request, body: bytes | None = None, *, limits: MultipartLimits = DEFAULT_LIMITS
+) -> MultipartForm:
+    """The form that a client sent, whose content is there: up to `max_body_bytes` of the server.
+
+    Args:
+        request: its Content-Type is checked, and its body read.
+        body: the content, where the handler took it itself.
+        limits: what to take.
+
+    Raises: UnsupportedTypeError, answered 415; TooLargeError, 413; MalformedError, 400.
+    Source: RFC 7578.
+    """
+    reader = MultipartReader(find_boundary(request), limits)
+    reader.feed(request.body if body is None else body)
+    return reader.finish()
+
+
+def receive_multipart(request: Request, then: Continuation, *, limits: MultipartLimits = DEFAULT_LIMITS) -> Step:
+    """Take a form as it arrives, in a plain handler that is marked `vanilla.streaming`: return what this returns.
+
+    Args:
+        request: its Content-Type is checked, and its content taken by `on_body`.
+        then: called as `then(request, response, worker, form, Event.READABLE)` once the form is whole; it returns a
+            step, as a handler does. It is not called where the form is refused or the client goes away.
+        limits: what to take.
+
+    Returns: Step.SUSPEND.
+    Raises: as `read_multipart`, some of it later, in the request's own continuation: the client is answered the status.
+    """
+    reader = MultipartReader(find_boundary(request), limits)
+
+    def take(request: Request, response: Response, worker: Worker, piece: Any, event: Event) -> Step | None:
+        if event == Event.ERROR:
+            reader.close()
+            raise piece
+        if not piece:
+            return then(request, response, worker, reader.finish(), Event.READABLE)
+        reader.feed(piece)
+        request.on_body(take, on_disconnect=reader.close)
+        return Step.SUSPEND
+
+    request.on_body(take, on_disconnect=reader.close)
+    return Step.SUSPEND
+
+
+async def stream_multipart(request: Request, *, limits: MultipartLimits = DEFAULT_LIMITS) -> MultipartForm:
+    """Take a form as it arrives, in an `async def` handler that is marked `vanilla.streaming`.
+
+    Raises: as `read_multipart`, and BodyError as `request.stream` does.
+    """
+    reader = MultipartReader(find_boundary(request), limits)
+    try:
+        async for piece in request.stream():
+            reader.feed(piece)
+        return reader.finish()
+    except BaseException:
+        reader.close()
+        raise
+
+
+def safe_file_name(name: str | None) -> str:
+    """A name to store a client's file under: of the same kind, in no other folder, on any system.
+
+    What stands before the last slash or backslash goes, as do control bytes, characters that turn the direction of
+    text, `<>:"|?*`, and dots and spaces at either end; a name that Windows keeps for a device gets `_` in front. 150
+    bytes stay at most, the extension among them. `"file"` is what is left of nothing. Two clients may send the same.
+
+    Args:
+        name: what the client called it, or None.
+    """
+    text = re.split(r"[/\\]", unicodedata.normalize("NFC", name or ""))[-1]
+    text = _NOT_IN_A_FILE_NAME.sub("", text).strip(". ") or "file"
+    if _DEVICE.fullmatch(text) is not None:
+        text = "_" + text
+    stem, dot, extension = text.rpartition(".")
+    if not dot or len(extension.encode()) > 20:
+        stem, dot, extension = text, "", ""
+    room = FILE_NAME_BYTES_MAX - len((dot + extension).encode())
+    return stem.encode()[:room].decode(errors="ignore").rstrip(". ") + dot + extension or "file"
