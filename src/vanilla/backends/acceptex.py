@@ -45,6 +45,7 @@ from cython.cimports.vanilla.net.windows import (
     SetHandleInformation,
     WSAGetLastError,
     accept_socket,
+    base_socket,
     find_acceptex,
     find_addresses,
     find_transmitfile,
@@ -214,7 +215,7 @@ class AcceptsAhead(Backend):
             polling = self.listener_polls[number] = cython.cast(
                 cython.pointer[Polling], new_operation(cython.sizeof(Polling), OF_LISTENER, cython.NULL)
             )
-            polling.fd = self.listener_fds[number]
+            polling.fd = cython.cast(cython.int, base_socket(self.listener_fds[number]))
             polling.slot = number
             polling.events = POLL_ACCEPT
         if not polling.operation.is_pending and not self.outcomes.poll(polling):
@@ -371,7 +372,7 @@ class AcceptsAhead(Backend):
         if fd < 0:
             return
         self.listener_fds[number] = -1
-        self.has_listener_armed[number] = False
+        self.has_listener_armed[number] = self.is_associated[number] = False
         while self.first_accepted[number] is not cython.NULL:
             accepting = self.first_accepted[number]
             self.first_accepted[number] = accepting.next

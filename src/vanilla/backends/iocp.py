@@ -287,7 +287,7 @@ class Iocp(AcceptsAhead):
             port.hangup = cython.cast(
                 cython.pointer[Polling], new_operation(cython.sizeof(Polling), OF_HANGUP, channel)
             )
-            port.hangup.fd = channel.fd
+            port.hangup.fd = cython.cast(cython.int, base_socket(channel.fd))
             port.hangup.events = POLL_ABORT
         if not port.hangup.operation.is_pending:
             self.outcomes.poll(port.hangup)

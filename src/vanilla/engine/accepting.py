@@ -169,17 +169,25 @@ def hand_over(state: State, number: cython.int, fd: cython.int, peer: cython.poi
 @cython.nogil
 @cython.exceptval(check=False)
 def take_handed(state: State) -> cython.void:
-    """Keep what other workers gave, as far as there are places; the rest waits as if in the backlog."""
+    """Keep what other workers gave, as far as there are places; the rest goes on to those that have some, or waits as
+    if in the backlog. Two workers that take from one backlog may each fill up while the other gives to it.
+    """
     link: cython.pointer[cython.pointer[Handed]]
     number: cython.int
     fd: cython.int
+    least: cython.int
     peer: PeerAddress
     add_handed(state, state.neighbours.empty_mailbox(state.seat))
     link = cython.address(state.handed)
     while link[0] is not cython.NULL:
         number = link[0].listener
         if state.allowances[number] <= 0:
-            link = cython.address(link[0].next)
+            least = state.neighbours.find_least(state.seat, 0, state.neighbours.count, number, state.received_ns)
+            if least >= 0 and state.neighbours.hand(least, number, link[0].fd, cython.address(link[0].peer)):
+                unlink(link, cython.address(peer))
+                state.neighbours.note_moved(state.seat, -1)
+            else:
+                link = cython.address(link[0].next)
             continue
         fd = unlink(link, cython.address(peer))
         state.allowances[number] -= 1

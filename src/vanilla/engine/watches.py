@@ -5,15 +5,13 @@ Phase 1 only notes which became ready, without the GIL; phase 2 goes on with wha
 
 from __future__ import annotations
 
-import sys
-
 import cython
 from cython.cimports.libc.stdlib import abort, free, realloc
 from cython.cimports.vanilla.contract.worker import LIMIT_SUSPEND
 from cython.cimports.vanilla.net.platform import EBADF, EPERM
 
 from vanilla.engine.calls import check_seconds
-from vanilla.net.descriptors import explain
+from vanilla.net.descriptors import UNWATCHABLE, explain
 from vanilla.steps import Event, Interest
 
 EVENT_TIMEOUT = int(Event.TIMEOUT)
@@ -185,10 +183,8 @@ class Watches(Parking):
 
 def _refusal(fd: int, error: int) -> str:
     """Why a descriptor cannot be watched."""
-    if error == EPERM and sys.platform == "win32":
-        return f"fd {fd}: no socket, and Windows can watch sockets only; use worker.offload, or a socket.socketpair"
     if error == EPERM:
-        return f"fd {fd}: a regular file is always ready and cannot be watched; read it, or use worker.offload"
+        return f"fd {fd}: {UNWATCHABLE}"
     if error == EBADF:
         return f"fd {fd}: not open; give a descriptor that is, and keep it open while it is watched"
     return f"fd {fd}: {explain(error)}"

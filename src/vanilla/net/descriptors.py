@@ -1,4 +1,4 @@
-"""Descriptors as the platform has them: what its errors are called, and which file one is of.
+"""Descriptors as the platform has them: what its errors are called, what can be watched, and which file one is of.
 
 # Facts about Windows
 # The C runtime, whose words os.strerror has, knows nothing of sockets; Python's socket module does.
@@ -18,6 +18,13 @@ if sys.platform == "win32":
 
 NAME_LETTERS_MAX = 32_768  # of a path in Windows
 MAC_PATH_BYTES_MAX = 1024  # MAXPATHLEN: what fcntl(2) fills for F_GETPATH
+
+# Why some descriptors cannot be watched, and what to do instead.
+UNWATCHABLE = (
+    "no socket, and Windows can watch sockets only; use worker.offload, or a socket.socketpair"
+    if sys.platform == "win32"
+    else "a regular file is always ready and cannot be watched; read it, or use worker.offload"
+)
 
 _SOCKET_ERRORS: dict[int, str] = getattr(socket, "errorTab", {})
 

@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
-if sys.platform == "win32":
-    SIGNALS += (signal.SIGBREAK,)
+SIGNALS = tuple(one for one in signal.Signals if one.name in ("SIGTERM", "SIGINT", "SIGBREAK"))
 
 
 @contextlib.contextmanager
