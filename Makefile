@@ -39,7 +39,7 @@ SETUP := $(BIN)/python -W ignore setup.py -q
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help serve test test-faults test-kqueue test-windows check-bsd browser lint format sanitize sanitized fuzz bench wheel clean
+.PHONY: help serve test test-faults test-kqueue test-windows check-bsd examples browser lint format sanitize sanitized fuzz bench wheel clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -75,6 +75,9 @@ test-faults: $(INSTALLED) $(FAULTS) ## run the socket-level suite with system ca
 $(FAULTS): tests/faults/faults.c $(TOOLS)
 	@mkdir -p build
 	$$($(BIN)/python -c 'import setup; print(setup.find_compiler())') -O2 -Wall -Wextra -shared -fPIC -o $@ $< -ldl
+
+examples: $(INSTALLED) ## run every example as its README says, by curl; ARGS="examples/tiny"
+	$(BIN)/python tests/readmes/run.py $(ARGS)
 
 # Playwright comes into an environment of its own; the browser is the system's.
 browser: $(INSTALLED) ## look at the pages of the examples in CHROMIUM, found by itself; ARGS="-k seek"
