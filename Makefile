@@ -22,8 +22,8 @@ BUILD := build/$(ABI)
 SANITIZED := build/sanitize-$(ABI)
 WINDOWS := build/windows
 WINDOWS_TESTS := tests/backends tests/behaviour tests/contract tests/engine tests/http1 tests/net tests/server tests/sse \
-	tests/testing tests/test_buffers.py tests/test_cli.py tests/test_files.py tests/test_layers.py tests/test_limits.py \
-	tests/test_options.py tests/test_packaging.py
+	tests/testing tests/toolkit tests/test_buffers.py tests/test_cli.py tests/test_files.py tests/test_layers.py \
+	tests/test_limits.py tests/test_options.py tests/test_packaging.py tests/test_target.py
 KQUEUE := build/kqueue-$(ABI)
 KQUEUE_FLAGS ?=
 KQUEUE_TESTS := tests/backends tests/behaviour tests/engine tests/net tests/server tests/sse tests/testing \
