@@ -1,4 +1,4 @@
-"""Requests made by hand, which every reader of the toolkit is tried on."""
+"""Requests made by hand, which every reader of the toolkit is tried on, and what a handler answers to one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from vanilla import Request
+from vanilla import Request, Response, Worker
 
 
 def make(*lines: bytes, method: bytes = b"GET", body: bytes = b"") -> Request:
@@ -22,3 +22,18 @@ def make(*lines: bytes, method: bytes = b"GET", body: bytes = b"") -> Request:
 def request_with() -> Callable[..., Request]:
     """Makes a request of field lines: `request_with(b"Range: bytes=0-1", method=b"GET", body=b"")`."""
     return make
+
+
+def answer(handler: Callable[..., object], *lines: bytes, **request: bytes) -> Response:
+    """What a handler answers to such a request, once everybody who wanted to has looked at it before it leaves."""
+    asked, response, worker = make(*lines, **request), Response(), Worker()
+    handler(asked, response, worker)
+    for hook in reversed(response.recorded_hooks):
+        hook(asked, response, worker)
+    return response
+
+
+@pytest.fixture
+def answer_of() -> Callable[..., Response]:
+    """Calls a handler, and the hooks: `answer_of(handle, b"Origin: null", method=b"POST", body=b"")`."""
+    return answer

@@ -66,7 +66,7 @@ class TrustedProxies:
         names = [networks] if isinstance(networks, str) else list(networks)
         self._takes_all = "*" in names
         self._takes_unix = "unix" in names
-        self._networks = [_read_network(name) for name in names if name not in ("*", "unix")]
+        self._networks = [read_network(name) for name in names if name not in ("*", "unix")]
         # Parsing an address takes ten times as long as all the rest. What is kept is bounded, in number and in length.
         self.look_up: Callable[[str], Hop] = functools.lru_cache(_KEPT_ADDRESSES)(self._judge)
 
@@ -121,8 +121,11 @@ def read_address(text: str) -> Address | None:
     return (address.ipv4_mapped or address) if isinstance(address, ipaddress.IPv6Address) else address
 
 
-def _read_network(name: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
-    """One of the trusted networks."""
+def read_network(name: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """A network, or an address as one of a single address; IPv4 ones in IPv6's clothes as what they are.
+
+    Raises: ValueError for what is none, has bits set beyond its prefix, or is of one machine alone (a zone).
+    """
     try:
         network = ipaddress.ip_network(name)
         if "%" in name:
