@@ -12,5 +12,5 @@ def time_zone(request, response, worker):
 
 router = Router()
 router.get("/api/zone", time_zone)
-router.mount("/", static_assets(pathlib.Path(__file__).with_name("dist"), fallback="index.html"))
+router.mount("/", static_assets(pathlib.Path(__file__).with_name("bundle"), fallback="index.html"))
 handle = router

@@ -10,7 +10,7 @@ from vanilla import Request, Response, ServerConfig
 from vanilla.testing import ask, drive
 
 APP = runpy.run_path(str(pathlib.Path(__file__).with_name("app.py")))
-DIST = pathlib.Path(__file__).with_name("dist")
+DIST = pathlib.Path(__file__).with_name("bundle")
 
 
 def raw(path: str, fields: str = "") -> bytes:
