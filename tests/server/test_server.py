@@ -326,6 +326,17 @@ def test_many_threads_may_shut_down_and_wait_at_once() -> None:
     assert server.wait(0.0)
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_shutdown_while_the_workers_are_made_keeps_its_drain_delay(workers: int) -> None:
+    server = Server(config(workers=workers, drain_delay=1000.0, make_state=lambda: server.shutdown()))
+    with server:
+        for _ in range(3):
+            answer = ask(server)
+            assert b"\r\nConnection: close\r\n" in answer
+            assert answer.endswith(b"hello")
+        server.shutdown(0)
+
+
 def test_a_shutdown_while_the_workers_are_made_takes_effect_as_soon_as_they_run() -> None:
     making, may_go_on = threading.Event(), threading.Event()
 

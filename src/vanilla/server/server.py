@@ -222,7 +222,10 @@ class Server:
         self._crew.run()
         LOG.info("%s", listening_line(self.addresses, self.config.workers, self._backend))
         if self.draining:  # asked for while the workers were being made: not all of them have heard it
-            self._drain(self._grace)
+            if self._drain_at is not None:
+                self._announce_drain()
+            elif self._stuck_at is not None:  # else whoever asks has not got so far, and tells them all
+                self._drain(self._grace)
         elif self.config.after_server_start is not None:
             try:
                 self.config.after_server_start(self)
@@ -239,9 +242,13 @@ class Server:
             self._drain(grace)
         elif is_first:
             self._drain_at = time.monotonic() + delay
-            for engine in self._crew.engines():
-                engine.announce_drain()
+            self._announce_drain()
         self._bell.ring()
+
+    def _announce_drain(self) -> None:
+        """Tell every engine that the drain delay has begun."""
+        for engine in self._crew.engines():
+            engine.announce_drain()
 
     def _drain(self, grace: float) -> None:
         """Tell every engine to come to its end; 0 cuts."""
