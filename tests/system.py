@@ -36,6 +36,8 @@ needs_abstract_sockets = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="only Linux has abstract unix sockets"
 )
 needs_affinity = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no thread is bound to a CPU here")
+needs_links = pytest.mark.skipif(IS_WINDOWS, reason="a symbolic link takes privileges here, which Wine has none of")
+needs_open_folders = pytest.mark.skipif(IS_WINDOWS, reason="an open folder is no descriptor here")
 needs_watched_pipes = pytest.mark.skipif(IS_WINDOWS, reason="only sockets can be watched here")
 
 

@@ -225,14 +225,14 @@ def test_the_tag_of_a_file_changes_with_it(tmp_path: pathlib.Path) -> None:
     first = etag_of_file(path.stat())
     assert parse_etags(first) == [first]
     assert etag_of_file(path.stat(), weak=True) == b"W/" + first
-    os.utime(path, ns=(0, 1_000_000_001))
+    os.utime(path, ns=(0, 1_000_000_100))
     later = etag_of_file(path.stat())
     path.write_bytes(b"longer")
-    os.utime(path, ns=(0, 1_000_000_001))
+    os.utime(path, ns=(0, 1_000_000_100))
     longer = etag_of_file(path.stat())
     other = tmp_path / "other"
     other.write_bytes(b"LONGER")
-    os.utime(other, ns=(0, 1_000_000_001))
+    os.utime(other, ns=(0, 1_000_000_100))
     other.replace(path)
     assert len({first, later, longer, etag_of_file(path.stat())}) == 4
 

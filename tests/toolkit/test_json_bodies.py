@@ -68,7 +68,8 @@ def test_what_is_no_json_is_refused_with_its_place(content: bytes, line: int, co
     with pytest.raises(JSONError, match=f"^line {line} column [0-9]+: .") as refused:
         parse_json(content)
     assert (refused.value.status, refused.value.line) == (400, line)
-    assert abs(refused.value.column - column) <= {"json": 0, "orjson": 3}[library]  # they point at other ends of it
+    # They point at different ends of it; so does the standard library, at a comma, from Python 3.13 on.
+    assert abs(refused.value.column - column) <= {"json": 1, "orjson": 3}[library]
 
 
 @pytest.mark.parametrize("content", [b"[" * 100_000, b"[" * 100_000 + b"]" * 100_000, b'{"a":' * 100_000])

@@ -7,6 +7,7 @@ import importlib.util
 import random
 import sys
 from collections.abc import Callable, Iterator
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from types import ModuleType
 
@@ -84,7 +85,7 @@ CALLS = {
 @pytest.mark.parametrize("name", NAMES)
 def test_the_modules_are_what_their_names_say(uncompiled: dict[str, ModuleType], name: str) -> None:
     assert str(uncompiled[name].__file__).endswith(".py")
-    assert str(getattr(vanilla.toolkit, name).__file__).endswith(".so")
+    assert str(getattr(vanilla.toolkit, name).__file__).endswith(tuple(EXTENSION_SUFFIXES))
 
 
 @pytest.mark.parametrize("name", CALLS)

@@ -77,7 +77,8 @@ class Folder:
     def open(self, names: list[str]) -> int:
         """A descriptor of what the names lead to, opened for reading.
 
-        Raises: OSError, such as FileNotFoundError; PermissionError or one with EXDEV or ELOOP where they lead outside.
+        Raises: OSError, such as FileNotFoundError; PermissionError or one with EXDEV or ELOOP where they lead outside;
+            in Windows IsADirectoryError for a folder, which has no descriptor there.
         """
         if sys.platform == "win32":
             return self._open_real(names)
@@ -106,6 +107,8 @@ class Folder:
         real = os.path.realpath(path, strict=True)
         if os.path.normcase(real) != os.path.normcase(os.path.normpath(path)):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        if os.path.isdir(path):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
         return os.open(path, _FLAGS | getattr(os, "O_BINARY", 0))
 
 

@@ -3,7 +3,8 @@
 # Facts about open files
 A worker keeps files open that are asked for again, and looks once in a while whether a name still means the same file:
 the same inode, size and time of change. Replace files by renaming others onto them. What is cut short while it is sent
-ends that connection; what is overwritten is sent as it is then.
+ends that connection; what is overwritten is sent as it is then. Windows lets nobody replace a file that is open, so
+there each is opened for one answer alone.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import fnmatch
 import html
 import os
 import stat
+import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,6 +33,8 @@ from vanilla.toolkit.ranges import ByteRange, content_range, frame_parts, parse_
 
 SEGMENT_SAFE = b"!$&'()*+,;=:@"  # RFC 3986 section 3.3
 SIBLINGS = {"br": ".br", "zstd": ".zst", "gzip": ".gz"}  # by the content coding, the best first
+
+_SIBLINGS_KNOWN_MAX = 2048  # paths of which a worker remembers the siblings
 
 _CONDITIONS = (b"if-none-match", b"if-modified-since", b"range", b"if-match", b"if-unmodified-since")
 _Field = tuple[bytes, bytes]
@@ -98,12 +102,14 @@ def static_files(
         media_types: by ending, such as `{".foo": "text/foo"}`, before those that are known.
         headers: further fields of each 200, 206 and 304.
         not_found: the handler in place of the 404.
-        max_open_files: that each worker keeps.
+        max_open_files: that each worker keeps; 0 opens a file for each answer, as Windows does in any case.
         revalidate: seconds after which a kept file is looked at again; 0 looks each time.
 
-    Raises: OSError if `directory` is none; ValueError for a `prefix` that is none.
+    Raises: OSError if `directory` is none; ValueError for a `prefix` that is none, or a negative number of files.
     Source: RFC 9110 sections 13 and 14; openat2(2), sendfile(2).
     """
+    if max_open_files < 0:
+        raise ValueError(f"max_open_files={max_open_files!r}: give 0 or more")
     if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
         raise ValueError(f"prefix={prefix!r}: it begins with a slash and ends without one, such as '/static'")
     return StaticFiles(
@@ -117,7 +123,7 @@ def static_files(
         media_types={ending: kind.encode("ascii") for ending, kind in (media_types or {}).items()},
         headers=[(_to_bytes(name), _to_bytes(value)) for name, value in headers],
         not_found=not_found,
-        max_open_files=max_open_files,
+        max_open_files=0 if sys.platform == "win32" else max_open_files,
         revalidate=revalidate,
     )
 
@@ -160,7 +166,8 @@ class StaticFiles:
             return self._answer_missing(request, response, worker, kept)
         if kept is None:
             return self._answer_listing(request, response, worker, path)
-        shelf.kept.move_to_end((path, coding))
+        if self.max_open_files:
+            shelf.kept.move_to_end((path, coding))
         for name in _CONDITIONS:
             if request.header(name) is not None:
                 return self._answer_conditional(request, response, kept)
@@ -174,7 +181,7 @@ class StaticFiles:
         """The content coding in which to send it; None as it is."""
         known = shelf.siblings.get(path)
         if known is None or now - known[0] >= self.revalidate:
-            if len(shelf.siblings) >= 4 * self.max_open_files:
+            if len(shelf.siblings) >= _SIBLINGS_KNOWN_MAX:
                 shelf.siblings.clear()
             known = shelf.siblings[path] = now, self._find_siblings(path)
         if not known[1]:
@@ -247,7 +254,10 @@ class StaticFiles:
         plain_name = names[-1]
         if coding is not None:
             names = [*names[:-1], plain_name + self.siblings[coding]]
-        fd = self.folder.open(names)
+        try:
+            fd = self.folder.open(names)
+        except IsADirectoryError:  # as Windows has it
+            return _to_folder(path)
         try:
             status = os.fstat(fd)
             if stat.S_ISDIR(status.st_mode):
@@ -257,11 +267,12 @@ class StaticFiles:
             file = OpenFile(fd)
         finally:
             os.close(fd)
-        kept = shelf.kept[key] = self._describe(file, names, plain_name, coding, status, now)
-        kept_too_many = len(shelf.kept) - self.max_open_files
-        for _ in range(kept_too_many):
-            shelf.kept.popitem(last=False)[1].file.close()
-        return kept
+        found_now = self._describe(file, names, plain_name, coding, status, now)
+        if self.max_open_files:
+            shelf.kept[key] = found_now
+            if len(shelf.kept) > self.max_open_files:
+                shelf.kept.popitem(last=False)[1].file.close()
+        return found_now
 
     def _describe(
         self, file: OpenFile, names: list[str], plain_name: str, coding: str | None, status: os.stat_result, now: float
