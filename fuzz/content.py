@@ -153,7 +153,7 @@ class Server:
             listener.listen()
             self.address = listener.getsockname()
             self.worker = Worker(None, 0)
-            listeners = [(listener.fileno(), LIMITS, 0)]
+            listeners = [(listener.fileno(), LIMITS, 0, ())]
             self.engine = Engine(handler, self.worker, listeners, is_streaming=is_streaming, is_async=True)
             listener.detach()
         self.loop = self.engine.prepare(find_loop())

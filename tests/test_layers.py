@@ -10,7 +10,7 @@ SOURCES = pathlib.Path(__file__).parents[1] / "src"
 
 # From the bottom up; a module may import from its own layer and from those below. The longest prefix decides.
 LAYERS = (
-    ("vanilla.errors", "vanilla.version", "vanilla.steps", "vanilla.counters", "vanilla.atomics"),
+    ("vanilla.errors", "vanilla.version", "vanilla.steps", "vanilla.counters", "vanilla.atomics", "vanilla.networks"),
     ("vanilla.recording", "vanilla.handles", "vanilla.awaitables", "vanilla.pieces", "vanilla.streaming"),
     ("vanilla.limits",),
     # the platforms' headers: declarations, no code
@@ -24,7 +24,7 @@ LAYERS = (
     ),
     ("vanilla.files",),
     ("vanilla.buffers",),
-    ("vanilla.http1",),
+    ("vanilla.http1", "vanilla.proxy"),
     ("vanilla.contract",),
     ("vanilla.sse", "vanilla.toolkit"),
     ("vanilla.net", "vanilla.backends"),
@@ -37,7 +37,8 @@ LAYERS = (
 )
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}
 # Codecs know neither a socket nor a clock, so that each can be tested alone.
-FORBIDDEN = {"vanilla.http1": {"asyncio", "select", "selectors", "socket", "ssl", "threading", "time"}}
+_OUTSIDE = {"asyncio", "select", "selectors", "socket", "ssl", "threading", "time"}
+FORBIDDEN = {"vanilla.http1": _OUTSIDE, "vanilla.proxy": _OUTSIDE}
 
 MODULES = sorted(path for path in SOURCES.rglob("*.p*") if path.suffix in (".py", ".pxd", ".pyi"))
 CIMPORT = re.compile(r"^\s*(?:from\s+(\S+)\s+)?cimport\s+(\S+)", re.MULTILINE)

@@ -38,6 +38,7 @@ EACH = [
     (["--uds-mode", "660"], "uds_mode", 0o660),
     (["--fd", "3"], "fd", 3),
     (["--reuse-port", "true"], "reuse_port", True),
+    (["--proxy-protocol", "10.0.0.0/8, ::1"], "proxy_protocol", ("10.0.0.0/8", "::1")),
     (["--workers", "2"], "workers", 2),
     (["--workers", "auto"], "workers", usable_cpu_count()),
     (["--backend", "poll"], "backend", "poll"),
@@ -167,6 +168,13 @@ OWN = Limits(max_headers=1)
             id="reuse_port_of_tcp_only",
         ),
         pytest.param([Listener(backlog=1)], ["--backlog", "2"], {}, [Listener(backlog=2)], id="backlog"),
+        pytest.param(
+            [Listener(), Listener(uds="/s", proxy_protocol="unix")],
+            ["--proxy-protocol", "::1,unix"],
+            {},
+            [Listener(proxy_protocol=("::1", "unix")), Listener(uds="/s", proxy_protocol=("::1", "unix"))],
+            id="proxies",
+        ),
         pytest.param(
             [Listener(limits=OWN)],
             ["--limit-max-target-bytes", "9"],

@@ -65,6 +65,11 @@ def read_binds(text: str) -> list[Listener]:
     return [parse_bind(one.strip()) for one in text.split(",")]
 
 
+def read_networks(text: str) -> tuple[str, ...]:
+    """Networks with commas between them."""
+    return tuple(one.strip() for one in text.split(","))
+
+
 def read_limit(whole: bool) -> Callable[[str], float | None]:
     """A reader of one limit: a number, or "off"."""
 
@@ -103,6 +108,12 @@ OPTIONS = (
     Option(("uds-mode",), read_mode, "MODE", "permissions of unix sockets, in octal; default: by the umask"),
     Option(("fd",), read_whole, "N", "listen on an inherited socket"),
     Option(("reuse-port",), read_flag, "", "share the TCP port with other processes that ask for the same"),
+    Option(
+        ("proxy-protocol",),
+        read_networks,
+        "NETWORK,...",
+        "take a PROXY header from these load balancers; 'unix' and '*' are some, too; default: from nobody",
+    ),
     Option(("workers",), read_workers, "N", "threads that serve; default auto: one for each CPU it may use"),
     Option(("backend",), str, "NAME", f"event mechanism: auto (default), {', '.join(BACKENDS)}"),
     Option(("backlog",), read_whole, "N", "connections the kernel holds ready for each socket; default 4096"),
@@ -233,6 +244,8 @@ def _changed(listener: Listener, values: Mapping[str, object], limits: Mapping[s
         changes["uds_mode"] = values["uds_mode"]
     if "reuse_port" in values and listener.host is not None:
         changes["reuse_port"] = values["reuse_port"]
+    if "proxy_protocol" in values:
+        changes["proxy_protocol"] = values["proxy_protocol"]
     if "backlog" in values:
         changes["backlog"] = values["backlog"]
     return dataclasses.replace(listener, **changes)  # type: ignore[arg-type]  # read by type

@@ -205,7 +205,7 @@ def test_connections_are_shared_over_the_addresses_of_a_name(monkeypatch: pytest
     engine = workers_module.Engine
 
     def counted(handler: Any, worker: Any, listeners: Any, **options: Any) -> Any:
-        shares.extend(share for _, _, share in listeners)
+        shares.extend(share for _, _, share, _ in listeners)
         return engine(handler, worker, listeners, **options)
 
     monkeypatch.setattr(workers_module, "Engine", counted)

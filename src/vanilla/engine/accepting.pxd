@@ -10,7 +10,7 @@ cdef int FAILURES_MAX, REFUSALS_MAX, UNEVEN_SHARE, UNEVEN_SPARE, LOOK_FROM, LOOK
 cdef Py_ssize_t SCRATCH_BYTES
 
 cdef long long to_ms(object seconds) except -1
-cdef int add_listener(State state, int number, int fd, object limits, int connections_max) except -1
+cdef int add_listener(State state, int number, int fd, object limits, int connections_max, object proxies) except -1
 cdef void on_accepted(State state, int number, int fd, PeerAddress *peer) noexcept nogil
 cdef void take_handed(State state) noexcept nogil
 cdef void look_around(State state) noexcept nogil

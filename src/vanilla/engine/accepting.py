@@ -4,17 +4,20 @@ worker takes one where the load is uneven.
 
 from __future__ import annotations
 
+import importlib
 import socket
 
 import cython
-from cython.cimports.libc.stdlib import free
+from cython.cimports.libc.stdlib import calloc, free
+from cython.cimports.libc.string import memcmp, memcpy, memset
 from cython.cimports.vanilla.backends.interface import ACCEPTS_MAX, LISTENERS_MAX
 from cython.cimports.vanilla.contract.worker import LIMIT_ACCEPT, LIMIT_CONNECTIONS
 from cython.cimports.vanilla.engine.connections import FIRST_BYTE
 from cython.cimports.vanilla.engine.neighbours import close_handed
-from cython.cimports.vanilla.engine.state import read_clock_ns
+from cython.cimports.vanilla.engine.state import Trusted, read_clock_ns
 from cython.cimports.vanilla.http1.reply import append_refusal
 from cython.cimports.vanilla.net.platform import (
+    AF_INET6,
     EAGAIN,
     EMFILE,
     ENFILE,
@@ -29,6 +32,7 @@ from cython.cimports.vanilla.net.platform import (
 
 from vanilla.limits import OFFSET_MAX
 from vanilla.net.descriptors import explain
+from vanilla.net.listen import ANY_PEER
 
 STARVED_LOG_MS = 60_000  # between two lines of the log about it: descriptors come and go while a server starves
 STARVED_RETRY_MS = 100  # until accepting is tried again when descriptors or memory ran out
@@ -61,13 +65,14 @@ def or_most(bound: object, most: cython.longlong) -> cython.longlong:
 @cython.cfunc
 @cython.exceptval(-1, check=False)
 def add_listener(
-    state: State, number: cython.int, fd: cython.int, limits: object, connections_max: cython.int
+    state: State, number: cython.int, fd: cython.int, limits: object, connections_max: cython.int, proxies: object
 ) -> cython.int:
     """Accept from one listening socket, within its limits, once the engine runs."""
     result: cython.int
     if number >= LISTENERS_MAX:
         raise ValueError(f"{number + 1} listeners: one worker takes {LISTENERS_MAX} at most")
     set_bounds(state, number, limits)
+    trust(cython.address(state.bounds[number]), proxies)
     state.allowances[number] = connections_max or 2**31 - 1
     listener = socket.socket(fileno=fd)
     try:
@@ -108,6 +113,76 @@ def set_bounds(state: State, number: cython.int, limits: object) -> cython.int:
     bounds.pending_bytes = or_most(limits.max_pending_bytes, OFFSET_MAX)
     bounds.is_full = bounds.is_starved = False
     return 0
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def trust(bounds: cython.pointer[Bounds], proxies: object) -> cython.int:
+    """Take over the networks whose connections begin with a PROXY header."""
+    address: bytes
+    names = [name for name in proxies if name not in ANY_PEER]
+    bounds.trusts_all = "*" in proxies
+    bounds.trusts_unix = bounds.trusts_all or "unix" in proxies
+    if not names:
+        return 0
+    bounds.trusted = cython.cast(cython.pointer[Trusted], calloc(len(names), cython.sizeof(Trusted)))
+    if bounds.trusted is cython.NULL:
+        raise MemoryError
+    to_prefix = importlib.import_module("vanilla.networks").to_prefix  # few have a proxy
+    for name in names:
+        address, prefix = to_prefix(name)
+        memcpy(bounds.trusted[bounds.trusted_count].address, cython.cast(cython.p_uchar, address), 16)
+        bounds.trusted[bounds.trusted_count].prefix = prefix
+        bounds.trusted_count += 1
+    return 0
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def is_trusted(bounds: cython.pointer[Bounds], peer: cython.pointer[PeerAddress]) -> cython.bint:
+    """Whether what a peer says about whom it speaks for is believed."""
+    address: cython.uchar[16]
+    index: cython.int
+    is_ipv4: cython.bint
+    if peer.family == 0 or bounds.trusts_all or bounds.trusted_count == 0:
+        return bounds.trusts_unix if peer.family == 0 else bounds.trusts_all
+    if peer.family == AF_INET6:
+        memcpy(address, peer.host, 16)
+    else:  # as IPv6 writes it: RFC 4291 section 2.5.5.2
+        memset(address, 0, 10)
+        memset(address + 10, 255, 2)
+        memcpy(address + 12, peer.host, 4)
+    is_ipv4 = begins_mapped(address)
+    for index in range(bounds.trusted_count):
+        # The least network that holds all of IPv4 is one of IPv6, and not meant.
+        if is_ipv4 == begins_mapped(bounds.trusted[index].address) and begins_alike(
+            address, bounds.trusted[index].address, bounds.trusted[index].prefix
+        ):
+            return True
+    return False
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def begins_mapped(address: cython.p_const_uchar) -> cython.bint:
+    """Whether an address is one of IPv4 in IPv6's clothes, ::ffff:0:0/96."""
+    index: cython.int
+    for index in range(10):
+        if address[index] != 0:
+            return False
+    return address[10] == 255 and address[11] == 255
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def begins_alike(left: cython.p_const_uchar, right: cython.p_const_uchar, bits: cython.int) -> cython.bint:
+    """Whether two addresses have their first bits in common."""
+    whole: cython.int = bits // 8
+    rest: cython.int = bits % 8
+    return memcmp(left, right, whole) == 0 and (rest == 0 or (left[whole] ^ right[whole]) >> (8 - rest) == 0)
 
 
 @cython.cfunc
@@ -307,6 +382,7 @@ def keep(state: State, number: cython.int, fd: cython.int, peer: cython.pointer[
     connection.channel.fd = fd
     connection.peer = peer[0]
     connection.listener = cython.cast(uint8_t, number)
+    connection.awaits_proxy = is_trusted(bounds, peer)
     state.counts.accepted += 1
     state.counts.open += 1
     if state.backend.add(cython.address(connection.channel)) < 0:

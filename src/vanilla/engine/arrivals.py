@@ -7,7 +7,7 @@ its `held` slab. Content of a known length is received where it belongs; chunked
 from __future__ import annotations
 
 import cython
-from cython.cimports.libc.stdint import uint8_t
+from cython.cimports.libc.stdint import uint8_t, uint16_t
 from cython.cimports.libc.stdlib import free
 from cython.cimports.libc.string import memchr, memcpy
 from cython.cimports.vanilla.buffers import claim, new_slab
@@ -48,7 +48,8 @@ from cython.cimports.vanilla.engine.contents import DROP_BYTES_MAX, consume, ope
 from cython.cimports.vanilla.engine.state import NOTICE_CONTENT, NOTICE_ENDED, NOTICE_RECEIVED, connection_of
 from cython.cimports.vanilla.http1.body import begin_chunked, decode_chunked
 from cython.cimports.vanilla.http1.head import CR, LF, parse_head
-from cython.cimports.vanilla.net.platform import ETIMEDOUT, c_assert
+from cython.cimports.vanilla.net.platform import AF_INET, AF_INET6, ETIMEDOUT, c_assert
+from cython.cimports.vanilla.proxy.header import parse_proxy_header
 
 HELD_HEAD_BYTES = 1024  # first room for a head that arrives in pieces; it doubles as needed
 HELD_CONTENT_BYTES = 64 * 1024  # first room for content: a client that only declares much gets no more
@@ -130,7 +131,7 @@ def arrive_held(
         memcpy(connection.held.bytes + before, slab.bytes + start, length)
     connection.held_end = before + length
     connection.moved += length
-    if connection.arrival == IN_HEAD:
+    if connection.arrival == IN_HEAD and not connection.awaits_proxy:
         # Without a line end the head is not over: it is parsed again only once it is over a limit, or has doubled.
         if memchr(connection.held.bytes + before, 10, length) is cython.NULL:
             if connection.held_end < min(connection.searched * 2, find_limit(state, connection)):
@@ -187,7 +188,13 @@ def frame(
                 if state.framed_count == first:
                     state.await_request(connection)
                 break
-        result = frame_message(state, connection, slab, at, end, cython.address(trailing))
+        if connection.awaits_proxy:
+            result = pass_proxy_header(state, connection, slab, at, end)
+            if result >= 0:
+                at = cython.cast(cython.int, result)
+                continue
+        else:
+            result = frame_message(state, connection, slab, at, end, cython.address(trailing))
         if result >= 0:
             at = cython.cast(cython.int, result)
             connection.arrival = IN_HEAD
@@ -222,6 +229,37 @@ def frame(
         connection.lingers |= at < end
     if state.framed_count > first or trailing:
         state.push_burst(connection, slab, first, trailing)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def pass_proxy_header(
+    state: State,
+    connection: cython.pointer[Connection],
+    slab: cython.pointer[Slab],
+    at: cython.Py_ssize_t,
+    end: cython.Py_ssize_t,
+) -> cython.Py_ssize_t:
+    """Take the client's address from the PROXY header at `at`: its end, -1 while it is not complete, or -400."""
+    index: cython.int
+    result: cython.Py_ssize_t = parse_proxy_header(state.origin, slab.bytes, at, end)
+    state.chunked.extension_bytes = 0  # note_refused reads it
+    if result < 0:
+        return result
+    connection.awaits_proxy = False
+    if not state.origin.is_proxied:
+        return result
+    connection.peer.port = cython.cast(uint16_t, state.origin.port)
+    connection.peer.family = AF_INET if state.origin.family == 4 else AF_INET6 if state.origin.family == 6 else 0
+    if state.origin.family == 4:
+        for index in range(4):
+            connection.peer.host[index] = state.origin.low >> (24 - 8 * index) & 255
+    else:
+        for index in range(8):
+            connection.peer.host[index] = state.origin.high >> (56 - 8 * index) & 255
+            connection.peer.host[index + 8] = state.origin.low >> (56 - 8 * index) & 255
+    return result
 
 
 @cython.cfunc

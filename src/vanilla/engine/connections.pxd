@@ -77,6 +77,7 @@ ctypedef struct Connection:
     bint is_busy         # a message or an answer is under way: counted as in flight
     bint has_skipped_line  # the one empty line that may stand before a request has come
     bint wants_drained   # whoever streams to it waits until it has taken most of what was written
+    bint awaits_proxy    # it begins with a PROXY header, which has not come
     bint is_listed       # it stands on the list of those that go on without the backend
     unsigned int request_count
     long long due_ms

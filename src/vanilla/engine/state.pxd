@@ -12,6 +12,12 @@ from vanilla.http1.body cimport Chunked
 from vanilla.http1.head cimport Head
 from vanilla.http1.reply cimport DateLine
 from vanilla.net.platform cimport PeerAddress
+from vanilla.proxy.header cimport Origin
+
+# A network whose connections begin with a PROXY header; IPv4 in IPv6's clothes.
+ctypedef struct Trusted:
+    unsigned char address[16]
+    int prefix
 
 # The limits of one listener in the engine's units, and how full it is. A time of 0 is off.
 ctypedef struct Bounds:
@@ -36,6 +42,10 @@ ctypedef struct Bounds:
     bint is_full
     bint is_starved
     long long refuses_ms
+    Trusted *trusted
+    int trusted_count
+    bint trusts_all
+    bint trusts_unix
 
 # What one connection brought in this tick: framed requests [first, first + count), then perhaps the server's own word.
 ctypedef struct Burst:
@@ -91,6 +101,7 @@ cdef class State:
 
     cdef Bounds bounds[64]
     cdef int listener_count
+    cdef Origin origin
     cdef Burst *bursts
     cdef int burst_count
     cdef int burst_size

@@ -67,8 +67,10 @@ class State:
         self.date = DateLine()
         self.head = Head()
         self.chunked = Chunked()
+        self.origin = Origin()
 
     def __dealloc__(self) -> None:
+        number: cython.int
         free(self.bursts)
         free(self.framed)
         free(self.listed)
@@ -77,6 +79,8 @@ class State:
         free(self.gone)
         free(self.notices)
         free(self.leaving)
+        for number in range(self.listener_count):
+            free(self.bounds[number].trusted)
         self.drop_cut()
 
     @cython.cfunc

@@ -64,7 +64,8 @@ class Engine(Handling):
     Args:
         handler: called as handler(request, response, worker).
         worker: what handlers see of this thread.
-        listeners: (descriptor, limits, most connections or 0) each; listening and non-blocking. The engine owns them.
+        listeners: (descriptor, limits, most connections or 0, networks of proxies) each; listening and non-blocking.
+            The engine owns the descriptors.
         backend: the event mechanism's name, as choose_backend gives it.
         check_responses: whether what a handler appended is checked to be one whole response.
         is_streaming: whether the handler is called as soon as a head is in, with its content still to come.
@@ -115,8 +116,8 @@ class Engine(Handling):
         self.wheel.now_ms = self.now_ms
         self.meet(Neighbours(1))
         try:
-            for number, (fd, limits, connections_max) in enumerate(listeners):
-                add_listener(self, number, fd, limits, connections_max)
+            for number, (fd, limits, connections_max, proxies) in enumerate(listeners):
+                add_listener(self, number, fd, limits, connections_max, proxies)
             if is_async:
                 # Only here, so that a server without coroutines never imports asyncio.
                 self.runner = importlib.import_module("vanilla.engine.coroutines").Runner(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import os
 import re
 import sys
+from collections.abc import Iterable
 
 from vanilla.errors import ConfigError
 from vanilla.limits import Limits
@@ -15,6 +17,9 @@ DEFAULT_PORT = 3000
 BACKLOG_DEFAULT = 4096  # Linux's own net.core.somaxconn since 5.4, to which listen(2) cuts any more: see ServerConfig
 BACKLOG_MAX = 2**31 - 1  # listen(2) takes a C int
 UDS_PATH_BYTES_MAX = 107 if sys.platform == "linux" else 103  # sockaddr_un.sun_path without its NUL, unix(7)
+
+NETWORKS_MAX = 256  # each connection is compared with all
+ANY_PEER = ("*", "unix")
 
 _BIND_SYNTAX = "HOST:PORT, [IPV6]:PORT, unix:PATH, fd:NUMBER, systemd or systemd:NAME"
 _HOST_AND_PORT = re.compile(r"(?:\[(?P<ipv6>[^\[\]]+)\]|(?P<host>[^\[\]:]+)):(?P<port>[0-9]{1,5})", re.ASCII)
@@ -45,9 +50,13 @@ class Listener:
             SO_REUSEPORT_LB; the kernel then spreads connections over all of them. macOS shares the port and does not
             spread. Off by default, because a second server on the same port would start without
             a word and take half of the connections: without it a port in use is refused.
+        proxy_protocol: the networks of load balancers that put a PROXY header, version 1 or 2, before a connection's
+            own bytes, such as `["10.0.0.0/8"]`; "unix" for the peers of unix sockets, "*" for everybody, where nobody
+            else can connect. `request.peer` is then the client that the header names. A connection from there that
+            begins without one is answered 400 and closed; from elsewhere none is taken. Default: nowhere.
 
     Raises: ConfigError for a value out of range, or for two addresses in one.
-    Source: ip(7), ipv6(7), unix(7), socket(7), sd_listen_fds(3).
+    Source: ip(7), ipv6(7), unix(7), socket(7), sd_listen_fds(3); HAProxy's proxy-protocol.txt, 2020/03/05.
     """
 
     host: str | None = None
@@ -60,6 +69,7 @@ class Listener:
     limits: Limits | None = None
     backlog: int | None = None
     reuse_port: bool = False
+    proxy_protocol: Iterable[str] = ()
 
     def __post_init__(self) -> None:
         _check_one_address(self)
@@ -81,6 +91,7 @@ class Listener:
             check_whole("backlog", self.backlog, 1, BACKLOG_MAX)
         if self.limits is not None and not isinstance(self.limits, Limits):
             raise ConfigError(f"limits={self.limits!r}: give a Limits object, such as Limits(max_body_bytes=10_000)")
+        object.__setattr__(self, "proxy_protocol", _checked_networks(self.proxy_protocol))
         if self.reuse_port and self.host is None:
             raise ConfigError("reuse_port: only host and port can be shared; leave it out for other addresses")
 
@@ -160,6 +171,21 @@ def _checked_host(host: object) -> str:
     if not name or "\0" in name or any(letter.isspace() for letter in name):
         raise ConfigError(f"host={host!r}: not an address; for every interface give '0.0.0.0' or '::'")
     return name
+
+
+def _checked_networks(given: object) -> tuple[str, ...]:
+    names = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, Iterable) else (given,)
+    for name in names:
+        if not isinstance(name, str):
+            raise ConfigError(f"proxy_protocol={given!r}: give networks of your load balancers, such as ['10.0.0.0/8']")
+        if name not in ANY_PEER:
+            try:
+                importlib.import_module("vanilla.networks").read_network(name)  # few have a proxy
+            except ValueError as error:
+                raise ConfigError(f"proxy_protocol: {error}") from error
+    if len(names) > NETWORKS_MAX:
+        raise ConfigError(f"proxy_protocol: {len(names)} networks, {NETWORKS_MAX} are taken; give larger ones")
+    return names
 
 
 def _checked_path(uds: str | os.PathLike[str]) -> str:

@@ -244,6 +244,7 @@ cdef extern from * nogil:
 
     #endif
     """
+    int AF_INET, AF_INET6
     int EAGAIN, EBADF, ECONNABORTED, ECONNRESET, EEXIST, EINTR, EIO, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM, EPIPE
     int ETIMEDOUT
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from vanilla.contract import Worker
 from vanilla.engine.neighbours import Neighbours
@@ -91,14 +91,14 @@ class Crew:
         """Those that have been made and have not returned; a copy."""
         return [engine for thread in self.threads if (engine := thread.engine) is not None]
 
-    def _take(self, index: int) -> list[tuple[int, Limits, int]]:
-        """What the engine of worker `index` listens on: descriptor, limits, most connections."""
+    def _take(self, index: int) -> list[tuple[int, Limits, int, Iterable[str]]]:
+        """What the engine of worker `index` listens on: descriptor, limits, most connections, proxies' networks."""
         taken = []
         for one, shares in zip(self._open, self._shares, strict=True):
             fds = one.take(index)
             mine = shares[index * len(fds) : (index + 1) * len(fds)]
             limits = self._config.limits_of(one.listener)
-            taken += [(fd, limits, share) for fd, share in zip(fds, mine, strict=True)]
+            taken += [(fd, limits, share, one.listener.proxy_protocol) for fd, share in zip(fds, mine, strict=True)]
         return taken
 
     def _shares_of(self, one: OpenListener) -> list[int]:

@@ -11,7 +11,7 @@ import os
 import queue
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from vanilla.contract import Worker
 from vanilla.engine.tick import Engine
@@ -40,7 +40,7 @@ class WorkerThread:
         config: ServerConfig,
         backend: str,
         cpu: int | None,
-        take: Callable[[int], Sequence[tuple[int, Limits, int]]],
+        take: Callable[[int], Sequence[tuple[int, Limits, int, Iterable[str]]]],
         on_end: Callable[[WorkerThread], None],
     ) -> None:
         self.index = index
@@ -113,7 +113,7 @@ class WorkerThread:
         worker = Worker(None, self.index)
         with contextlib.ExitStack() as on_failure:
             listeners = self._take(self.index)
-            for fd, _, _ in listeners:
+            for fd, *_ in listeners:
                 on_failure.callback(socket.close, fd)
             engine = Engine(
                 config.handler,

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple
 
 from vanilla.contract import Request
+from vanilla.networks import read_network
 from vanilla.toolkit.fields import combined
 from vanilla.toolkit.grammar import unquote
 
@@ -23,7 +24,6 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _ADDRESS_CHARACTERS_MAX = 45  # of an IPv6 address that holds an IPv4 one
 _KEPT_ADDRESSES = 1024
-_MAPPED_PREFIX = 96  # ::ffff:0:0/96, IPv4 addresses seen by a socket of both families
 _PORT = re.compile(rb"[0-9]{1,5}")
 _BRACKETED = re.compile(r"\[([^\]]*)\](?::[^:]*)?")
 _PAIR = re.compile(rb'[ \t]*+(?:([A-Za-z-]+)=("(?:[^"\\]|\\.)*+"|[^;,"\s]*+)[ \t]*+)?(?:;|\Z)', re.DOTALL)
@@ -119,23 +119,6 @@ def read_address(text: str) -> Address | None:
     except ValueError:
         return None
     return (address.ipv4_mapped or address) if isinstance(address, ipaddress.IPv6Address) else address
-
-
-def read_network(name: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
-    """A network, or an address as one of a single address; IPv4 ones in IPv6's clothes as what they are.
-
-    Raises: ValueError for what is none, has bits set beyond its prefix, or is of one machine alone (a zone).
-    """
-    try:
-        network = ipaddress.ip_network(name)
-        if "%" in name:
-            raise ValueError("a zone is of one machine")
-    except ValueError as error:
-        raise ValueError(f"network {name!r}: {error}; give one such as '10.0.0.0/8', or 'unix'") from error
-    mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
-    if mapped is not None and network.prefixlen >= _MAPPED_PREFIX:
-        return ipaddress.ip_network(f"{mapped}/{network.prefixlen - _MAPPED_PREFIX}")
-    return network
 
 
 def _read_x(request: Request, trusted: TrustedProxies, client: Client) -> Client:

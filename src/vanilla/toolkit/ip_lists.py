@@ -8,8 +8,9 @@ from collections.abc import Callable, Container, Iterable
 from typing import Any, Literal
 
 from vanilla.contract import Request, Response, Worker
+from vanilla.networks import read_network
 from vanilla.toolkit.composition import Handler, Middleware
-from vanilla.toolkit.forwarded import Address, TrustedProxies, find_client, read_address, read_network
+from vanilla.toolkit.forwarded import Address, TrustedProxies, find_client, read_address
 
 _KEPT_ADDRESSES = 4096
 _ADDRESS_CHARACTERS_MAX = 45  # of an IPv6 address that holds an IPv4 one
