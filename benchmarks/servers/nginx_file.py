@@ -33,6 +33,7 @@ http {{
         listen 127.0.0.1:{port} backlog=4096;
         location = / {{ default_type text/plain; return 200 "Hello, World!"; }}
         location = /file {{ alias {file}; }}
+        location / {{ root {folder}; etag on; }}
     }}
 }}
 """
@@ -43,7 +44,8 @@ def main() -> None:
     prefix = Path(file).with_name("nginx")
     prefix.mkdir(exist_ok=True)
     configuration = prefix / "nginx.conf"
-    configuration.write_text(CONFIGURATION.format(user=getpass.getuser(), port=port, file=file))
+    settings = {"user": getpass.getuser(), "port": port, "file": file, "folder": Path(file).parent}
+    configuration.write_text(CONFIGURATION.format(**settings))
     os.execvp("nginx", ["nginx", "-p", str(prefix), "-c", str(configuration)])
 
 

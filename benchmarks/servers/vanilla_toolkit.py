@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+from pathlib import Path
+
 from vanilla import Request, Response, Worker
 from vanilla.toolkit.composition import Handler, compose
 from vanilla.toolkit.routing import Router
+from vanilla.toolkit.static_assets import static_assets
+from vanilla.toolkit.static_files import static_files
 
 HELLO = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 13\r\nConnection: keep-alive\r\n\r\nHello, World!"
@@ -18,6 +24,7 @@ def hello(request: Request, response: Response, worker: Worker) -> None:
 def routes(count: int) -> Router:
     """Half of the routes have a parameter."""
     router = Router()
+    router.get("/", hello)  # what a server is known by
     first = 0 if count >= 500 else 200  # the one that is asked for is among them
     for number in range(first, first + count // 2):
         name = f"/service{number}"
@@ -50,3 +57,8 @@ def leave(request: Request, response: Response, worker: Worker) -> None:
 
 wrapped = compose(hello, passing, passing, passing)
 hooked = compose(hello, hooking, hooking, hooking)
+
+files = static_files(os.environ.get("FOLDER", "."), not_found=hello)
+with tempfile.TemporaryDirectory() as bundle:
+    Path(bundle, "index.html").write_bytes(b"Hello, World!")
+    assets = static_assets(bundle)
