@@ -39,6 +39,7 @@ EACH = [
     (["--fd", "3"], "fd", 3),
     (["--reuse-port", "true"], "reuse_port", True),
     (["--proxy-protocol", "10.0.0.0/8, ::1"], "proxy_protocol", ("10.0.0.0/8", "::1")),
+    (["--forwarded-allow-ips", "unix,10.0.0.0/8"], "forwarded_allow_ips", ("unix", "10.0.0.0/8")),
     (["--workers", "2"], "workers", 2),
     (["--workers", "auto"], "workers", usable_cpu_count()),
     (["--backend", "poll"], "backend", "poll"),

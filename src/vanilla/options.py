@@ -114,6 +114,12 @@ OPTIONS = (
         "NETWORK,...",
         "take a PROXY header from these load balancers; 'unix' and '*' are some, too; default: from nobody",
     ),
+    Option(
+        ("forwarded-allow-ips",),
+        read_networks,
+        "NETWORK,...",
+        "believe what these proxies say of their clients; 'unix' and '*' are some, too; default: nobody",
+    ),
     Option(("workers",), read_workers, "N", "threads that serve; default auto: one for each CPU it may use"),
     Option(("backend",), str, "NAME", f"event mechanism: auto (default), {', '.join(BACKENDS)}"),
     Option(("backlog",), read_whole, "N", "connections the kernel holds ready for each socket; default 4096"),
@@ -207,8 +213,8 @@ def apply_options(config: ServerConfig, values: Mapping[str, object]) -> ServerC
 
     Raises: ConfigError if a value is out of range.
     """
-    names = {name: name for name in ("workers", "backend", "backlog", "check_responses", "pin", "drain_delay")}
-    names["timeout_graceful_shutdown"] = "graceful_timeout"
+    same = ("workers", "backend", "backlog", "check_responses", "forwarded_allow_ips", "pin", "drain_delay")
+    names = {"timeout_graceful_shutdown": "graceful_timeout", **{name: name for name in same}}
     changes: dict[str, object] = {names[key]: value for key, value in values.items() if key in names}
     limits = {key.removeprefix("limit_"): value for key, value in values.items() if key.startswith("limit_")}
     if limits:

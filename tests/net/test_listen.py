@@ -66,7 +66,7 @@ def test_an_address_reads_back_as_the_listener_that_it_came_from(given: dict[str
         pytest.param({"uds": "s", "reuse_port": True}, "reuse_port: only host and port", id="reuse_port_of_unix"),
         pytest.param({"uds": "s", "port": 1}, "host/port and uds: one listener has one address", id="uds_and_port"),
         pytest.param({"fd": 3, "systemd": True}, "fd and systemd", id="fd_and_systemd"),
-        pytest.param({"proxy_protocol": True}, "proxy_protocol=True: give networks", id="proxies_flag"),
+        pytest.param({"proxy_protocol": True}, "proxy_protocol=True: give networks of your proxies", id="proxies_flag"),
         pytest.param({"proxy_protocol": [10]}, "proxy_protocol=[10]: give networks", id="proxies_number"),
         pytest.param({"proxy_protocol": "10.0.0.1/8"}, "has host bits set; give one", id="proxies_beyond_prefix"),
         pytest.param({"proxy_protocol": ["::1", "lb.example"]}, "network 'lb.example'", id="proxies_name"),

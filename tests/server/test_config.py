@@ -109,6 +109,7 @@ def test_what_cannot_handle_a_request_is_refused(handler: Any, message: str) -> 
         pytest.param({"backend": "magic"}, "backend='magic'", id="unknown_backend"),
         pytest.param({"backlog": 0}, "backlog=0", id="no_backlog"),
         pytest.param({"limits": None}, "limits=None: give a Limits object", id="no_limits"),
+        pytest.param({"forwarded_allow_ips": ["here"]}, "forwarded_allow_ips: network 'here'", id="a_proxys_name"),
         pytest.param({"graceful_timeout": -1}, "graceful_timeout=-1: give a number of seconds", id="negative_grace"),
         pytest.param({"graceful_timeout": math.inf}, "graceful_timeout=inf", id="endless_grace"),
         pytest.param({"drain_delay": "5"}, "drain_delay='5'", id="delay_text"),

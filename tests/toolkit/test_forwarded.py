@@ -243,3 +243,22 @@ def test_the_peer_of_a_real_connection_decides(source: str, expected: bytes) -> 
         while data := client.recv(4096):
             answer += data
     assert answer.endswith(b"\r\n\r\n" + expected)
+
+
+@pytest.mark.parametrize(
+    ("networks", "expected"),
+    [(["127.0.0.0/8"], b"203.0.113.9"), ("*", b"203.0.113.9"), (["::1"], b"127.0.0.1"), ((), b"127.0.0.1")],
+)
+def test_a_worker_believes_those_that_its_server_was_told_of(networks: object, expected: bytes) -> None:
+    def handle(request: Request, response: Response, worker: Worker) -> None:
+        response.reply(200, str(find_client(request, worker).address).encode())
+
+    config = ServerConfig(handle, workers=1, forwarded_allow_ips=networks)
+    [answer] = Server(config).test([b"GET / HTTP/1.1\r\nHost: here\r\nX-Forwarded-For: 203.0.113.9\r\n\r\n"])
+    assert answer.endswith(b"\r\n\r\n" + expected)
+
+
+def test_a_worker_made_by_hand_believes_whom_it_is_told_to(request_with: Callable[..., Request]) -> None:
+    request = request_with(b"X-Forwarded-For: 203.0.113.9")
+    assert find_client(request, Worker()).address is None
+    assert find_client(request, Worker(forwarded_allow_ips=["unix"])).address == "203.0.113.9"

@@ -20,6 +20,7 @@ cdef int LIMIT_PENDING, LIMIT_LINGER, LIMIT_SUSPEND
 cdef class Worker:
     cdef public object state
     cdef readonly int index
+    cdef readonly tuple forwarded_allow_ips
     cdef bint is_draining
     cdef object loop
     cdef Counts counts

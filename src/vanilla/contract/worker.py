@@ -63,14 +63,17 @@ class Worker:
     Args:
         state: what `make_state()` returned on this thread; handlers may set it.
         index: 0 for the first worker of a server.
+        forwarded_allow_ips: the networks of `ServerConfig.forwarded_allow_ips`; readable under this name.
     """
 
     def __cinit__(self) -> None:
         self.is_draining = False
+        self.forwarded_allow_ips = ()
 
-    def __init__(self, state: object = None, index: int = 0) -> None:
+    def __init__(self, state: object = None, index: int = 0, *, forwarded_allow_ips: object = ()) -> None:
         self.state = state
         self.index = index
+        self.forwarded_allow_ips = tuple(forwarded_allow_ips)
 
     def __repr__(self) -> str:
         return f"<Worker {self.index}>"

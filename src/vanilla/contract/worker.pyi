@@ -1,6 +1,6 @@
 """The types of worker.py, which is compiled; what each name means stands there."""
 
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from concurrent.futures import Future
 from typing import Any, Final, TypeAlias, TypeVar, final, overload
 
@@ -24,9 +24,11 @@ class Draining:
 @final
 class Worker:
     state: Any
-    def __init__(self, state: object = None, index: int = 0) -> None: ...
+    def __init__(self, state: object = None, index: int = 0, *, forwarded_allow_ips: Iterable[str] = ()) -> None: ...
     @property
     def index(self) -> int: ...
+    @property
+    def forwarded_allow_ips(self) -> tuple[str, ...]: ...
     @property
     def draining(self) -> Draining: ...
     def counters(self) -> Counters: ...

@@ -91,7 +91,10 @@ class Listener:
             check_whole("backlog", self.backlog, 1, BACKLOG_MAX)
         if self.limits is not None and not isinstance(self.limits, Limits):
             raise ConfigError(f"limits={self.limits!r}: give a Limits object, such as Limits(max_body_bytes=10_000)")
-        object.__setattr__(self, "proxy_protocol", _checked_networks(self.proxy_protocol))
+        proxies = check_networks("proxy_protocol", self.proxy_protocol)
+        if len(proxies) > NETWORKS_MAX:
+            raise ConfigError(f"proxy_protocol: {len(proxies)} networks, {NETWORKS_MAX} are taken; give larger ones")
+        object.__setattr__(self, "proxy_protocol", proxies)
         if self.reuse_port and self.host is None:
             raise ConfigError("reuse_port: only host and port can be shared; leave it out for other addresses")
 
@@ -149,6 +152,20 @@ def check_whole(name: str, value: object, least: int, most: int, *, instead: str
         raise ConfigError(f"{name}={shown}: give a whole number from {least} to {most}{instead and '; ' + instead}")
 
 
+def check_networks(name: str, given: object) -> tuple[str, ...]:
+    """Networks of trusted peers as a tuple of texts; refuse what is none. "unix" and "*" are some, too."""
+    networks = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, Iterable) else (given,)
+    for network in networks:
+        if not isinstance(network, str):
+            raise ConfigError(f"{name}={given!r}: give networks of your proxies, such as ['10.0.0.0/8']")
+        if network not in ANY_PEER:
+            try:
+                importlib.import_module("vanilla.networks").read_network(network)  # few have a proxy
+            except ValueError as error:
+                raise ConfigError(f"{name}: {error}") from error
+    return networks
+
+
 def _check_one_address(listener: Listener) -> None:
     given = [
         name
@@ -171,21 +188,6 @@ def _checked_host(host: object) -> str:
     if not name or "\0" in name or any(letter.isspace() for letter in name):
         raise ConfigError(f"host={host!r}: not an address; for every interface give '0.0.0.0' or '::'")
     return name
-
-
-def _checked_networks(given: object) -> tuple[str, ...]:
-    names = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, Iterable) else (given,)
-    for name in names:
-        if not isinstance(name, str):
-            raise ConfigError(f"proxy_protocol={given!r}: give networks of your load balancers, such as ['10.0.0.0/8']")
-        if name not in ANY_PEER:
-            try:
-                importlib.import_module("vanilla.networks").read_network(name)  # few have a proxy
-            except ValueError as error:
-                raise ConfigError(f"proxy_protocol: {error}") from error
-    if len(names) > NETWORKS_MAX:
-        raise ConfigError(f"proxy_protocol: {len(names)} networks, {NETWORKS_MAX} are taken; give larger ones")
-    return names
 
 
 def _checked_path(uds: str | os.PathLike[str]) -> str:

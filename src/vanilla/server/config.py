@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 import math
 import os
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from vanilla.backends.choose import choose_backend
@@ -14,7 +14,7 @@ from vanilla.contract import Request, Response, Worker
 from vanilla.counters import RequestTiming
 from vanilla.errors import ConfigError
 from vanilla.limits import Limits
-from vanilla.net.listen import BACKLOG_DEFAULT, BACKLOG_MAX, Listener, check_platform, check_whole
+from vanilla.net.listen import BACKLOG_DEFAULT, BACKLOG_MAX, Listener, check_networks, check_platform, check_whole
 from vanilla.server.cpus import usable_cpu_count
 from vanilla.steps import Step
 from vanilla.streaming import may_return_coroutines, streams_requests
@@ -92,6 +92,9 @@ class ServerConfig:
             `request.on_disconnect`.
         offload_threads: most threads of one worker for `Worker.offload`, 1 to 1024, started when needed; default 4.
         offload_queue: most calls that wait for them, 0 or more; one beyond is refused, 503. Default 64.
+        forwarded_allow_ips: networks of your proxies, such as `["10.0.0.0/8"]`, "unix" for the peers of unix sockets,
+            "*" for everybody: what they say in X-Forwarded-For and its like is believed where a handler asks
+            `vanilla.toolkit.forwarded.find_client(request, worker)`. Default: nobody.
         pin: bind worker i to the i-th CPU this process may use. Default off: it helps a machine of its own, and hurts
             one that shares its CPUs with others.
 
@@ -120,6 +123,7 @@ class ServerConfig:
     on_disconnect: str = "cancel"
     offload_threads: int = 4
     offload_queue: int = 64
+    forwarded_allow_ips: Iterable[str] = ()
     pin: bool = False
 
     def __post_init__(
@@ -142,6 +146,8 @@ class ServerConfig:
         check_whole("offload_queue", self.offload_queue, 0, OFFLOAD_QUEUE_MAX)
         if self.on_disconnect not in ("cancel", "ignore"):
             raise ConfigError(f"on_disconnect={self.on_disconnect!r}: give 'cancel' or 'ignore'")
+        networks = check_networks("forwarded_allow_ips", self.forwarded_allow_ips)
+        object.__setattr__(self, "forwarded_allow_ips", networks)
         check_seconds("graceful_timeout", self.graceful_timeout)
         check_seconds("drain_delay", self.drain_delay)
         for name in ("make_state", "on_worker_start", "on_worker_stop"):

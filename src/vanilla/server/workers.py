@@ -110,7 +110,7 @@ class WorkerThread:
         config = self._config
         if self._cpu is not None:  # before anything is allocated, so that the memory is near this CPU
             self._pin(self._cpu)
-        worker = Worker(None, self.index)
+        worker = Worker(None, self.index, forwarded_allow_ips=config.forwarded_allow_ips)
         with contextlib.ExitStack() as on_failure:
             listeners = self._take(self.index)
             for fd, *_ in listeners:

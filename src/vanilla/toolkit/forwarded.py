@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple
 
-from vanilla.contract import Request
+from vanilla.contract import Request, Worker
 from vanilla.networks import read_network
 from vanilla.toolkit.fields import combined
 from vanilla.toolkit.grammar import unquote
@@ -24,6 +24,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _ADDRESS_CHARACTERS_MAX = 45  # of an IPv6 address that holds an IPv4 one
 _KEPT_ADDRESSES = 1024
+_KEPT_CONFIGURATIONS = 16  # of the servers in one process
 _PORT = re.compile(rb"[0-9]{1,5}")
 _BRACKETED = re.compile(r"\[([^\]]*)\](?::[^:]*)?")
 _PAIR = re.compile(rb'[ \t]*+(?:([A-Za-z-]+)=("(?:[^"\\]|\\.)*+"|[^;,"\s]*+)[ \t]*+)?(?:;|\Z)', re.DOTALL)
@@ -84,7 +85,7 @@ class TrustedProxies:
 
 
 def find_client(
-    request: Request, trusted: TrustedProxies, *, fields: Literal["x-forwarded", "forwarded"] = "x-forwarded"
+    request: Request, trusted: TrustedProxies | Worker, *, fields: Literal["x-forwarded", "forwarded"] = "x-forwarded"
 ) -> Client:
     """Who sent a request, through whatever proxies you trust.
 
@@ -95,19 +96,28 @@ def find_client(
 
     Args:
         request: its peer and its fields are read.
-        trusted: your proxies.
+        trusted: your proxies; or the worker, for those that the server was started with: `--forwarded-allow-ips`,
+            `ServerConfig.forwarded_allow_ips`.
         fields: `"x-forwarded"` for X-Forwarded-For, -Proto, -Host and -Port; `"forwarded"` for Forwarded. The one that
             your proxies write: of the other, what the client made up may have come through.
 
     Returns: address, scheme and host; what was not forwarded, or is malformed, is the connection's own.
     Source: RFC 7239 for Forwarded; the others are customs of proxies.
     """
+    if isinstance(trusted, Worker):
+        trusted = _proxies_of(trusted.forwarded_allow_ips)
     peer = None if request.peer is None else request.peer[0]
     own = None if peer is None else trusted.look_up(peer).address
     client = Client(own, "http", request.header(b"host", b"") or b"")
     if peer not in trusted:
         return client
     return _read_forwarded(request, trusted, client) if fields == "forwarded" else _read_x(request, trusted, client)
+
+
+@functools.lru_cache(_KEPT_CONFIGURATIONS)
+def _proxies_of(networks: tuple[str, ...]) -> TrustedProxies:
+    """Those of a server, made once."""
+    return TrustedProxies(networks)
 
 
 def read_address(text: str) -> Address | None:
