@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import random
-import sys
 import threading
 
 import pytest
@@ -92,15 +91,6 @@ def test_it_agrees_with_a_bucket_that_is_filled_by_hand() -> None:
             assert (verdict.is_allowed, verdict.remaining) == (is_allowed, tokens // interval)
             seen[is_allowed] += 1
         assert seen[True] > 10
-
-
-@pytest.fixture
-def busy_switching():
-    """Threads that are switched between as often as can be, so that what is not guarded is found out."""
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(usual)
 
 
 @pytest.mark.usefixtures("busy_switching")
