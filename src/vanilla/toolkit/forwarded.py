@@ -28,6 +28,7 @@ _PORT = re.compile(rb"[0-9]{1,5}")
 _BRACKETED = re.compile(r"\[([^\]]*)\](?::[^:]*)?")
 _PAIR = re.compile(rb'[ \t]*+(?:([A-Za-z-]+)=("(?:[^"\\]|\\.)*+"|[^;,"\s]*+)[ \t]*+)?(?:;|\Z)', re.DOTALL)
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~%!$&'()*+,;=]+)(?::[0-9]*)?")
+_AUTHORITY_END = re.compile(rb"[/?]")
 _SCHEMES: dict[bytes, Literal["http", "https"]] = {b"http": "http", b"https": "https", b"ws": "http", b"wss": "https"}
 
 
@@ -88,10 +89,10 @@ def find_client(
 ) -> Client:
     """Who sent a request, through whatever proxies you trust.
 
-    A peer that is not trusted is the client, over plain HTTP, for the host in Host; what it sent of these fields is
-    ignored. A trusted peer's list is read from the right, up to the first address that is not trusted: the client. It
-    is the leftmost where all are trusted, and the last that was good where one cannot be read. Scheme and host are
-    those that belong to the client's place in the list, else the ones furthest right.
+    A peer that is not trusted is the client, over plain HTTP, for the host in Host, or in an absolute target; what it
+    sent of these fields is ignored. A trusted peer's list is read from the right, up to the first address that is not
+    trusted: the client. It is the leftmost where all are trusted, and the last that was good where one cannot be read.
+    Scheme and host are those that belong to the client's place in the list, else the ones furthest right.
 
     Args:
         request: its peer and its fields are read.
@@ -104,10 +105,20 @@ def find_client(
     """
     peer = None if request.peer is None else request.peer[0]
     own = None if peer is None else trusted.look_up(peer).address
-    client = Client(own, "http", request.header(b"host", b"") or b"")
+    client = Client(own, "http", _find_host(request))
     if peer not in trusted:
         return client
     return _read_forwarded(request, trusted, client) if fields == "forwarded" else _read_x(request, trusted, client)
+
+
+def _find_host(request: Request) -> bytes:
+    """The host that a request is for. Where the target names one it is that, and not Host: RFC 9112 section 3.2.2."""
+    target = request.target
+    if not target.startswith(b"/"):
+        _, separator, rest = target.partition(b"://")
+        if separator:
+            return _AUTHORITY_END.split(rest, 1)[0]
+    return request.header(b"host", b"") or b""
 
 
 def read_address(text: str) -> Address | None:
