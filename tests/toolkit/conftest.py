@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -37,3 +38,12 @@ def answer(handler: Callable[..., object], *lines: bytes, **request: bytes) -> R
 def answer_of() -> Callable[..., Response]:
     """Calls a handler, and the hooks: `answer_of(handle, b"Origin: null", method=b"POST", body=b"")`."""
     return answer
+
+
+@pytest.fixture
+def busy_switching() -> Iterator[None]:
+    """Threads that are switched between as often as can be, so that what is not guarded is found out."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)

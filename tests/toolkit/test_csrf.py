@@ -125,6 +125,18 @@ def test_behind_a_proxy_the_host_is_what_it_was_asked_for(answer_of) -> None:
         answer_of(csrf(plain), *send, method=b"POST")
 
 
+def test_the_proxies_of_the_server_are_believed(answer_of, request_with) -> None:
+    csrf = Csrf(KEY)
+    token, cookie = page(csrf, answer_of)
+    send = [cookie, b"Origin: https://outside.example", b"X-Forwarded-For: 192.0.2.1"]
+    request = request_with(*send, b"X-Forwarded-Host: outside.example", b"X-CSRF-Token: " + token, method=b"POST")
+    response = Response()
+    csrf(plain)(request, response, Worker(forwarded_allow_ips=["unix"]))
+    assert response.status == 200
+    with pytest.raises(CsrfError, match="sent by a page"):
+        csrf(plain)(request, Response(), Worker())
+
+
 def test_pages_have_tokens_of_their_own_that_go_with_one_cookie(csrf: Csrf, answer_of) -> None:
     clock = Clock()
     csrf = Csrf(KEY, clock=clock)

@@ -123,6 +123,22 @@ def test_the_client_is_the_first_from_the_right_that_is_not_trusted(
     assert find_client(request, TRUSTED) == Client(address, "http", b"here")
 
 
+@pytest.mark.parametrize(
+    ("target", "host"),
+    [
+        (b"http://asked.example/path?a=b", b"asked.example"),
+        (b"HTTPS://asked.example:8443", b"asked.example:8443"),
+        (b"http://asked.example?a=/b", b"asked.example"),
+        (b"http://[::1]:80/", b"[::1]:80"),
+        (b"/path?next=http://evil.example/", b"here"),
+        (b"*", b"here"),
+    ],
+)
+def test_a_target_that_names_a_host_beats_the_field(target: bytes, host: bytes) -> None:
+    request = Request(b"OPTIONS %b HTTP/1.1\r\nHost: here\r\n\r\n" % target)
+    assert find_client(request, TrustedProxies(["10.0.0.0/8"])).host == host
+
+
 @pytest.mark.parametrize(("fields", "scheme", "host"), BESIDE)
 def test_scheme_and_host_are_those_that_the_client_used(
     request_with: Callable[..., Request], fields: list[bytes], scheme: str, host: bytes

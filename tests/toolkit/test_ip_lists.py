@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from vanilla import Server, ServerConfig
+from vanilla import Request, Response, Server, ServerConfig, Worker
 from vanilla.toolkit.composition import compose
 from vanilla.toolkit.forwarded import TrustedProxies
 from vanilla.toolkit.ip_lists import IpList, ip_filter
@@ -127,3 +127,12 @@ def test_over_a_socket_it_is_the_peer_and_strangers_forward_in_vain() -> None:
             handle = compose(plain, ip_filter(trusted=trusted, **given))
             [answer] = Server(ServerConfig(handle)).test(asked)
             assert answer.split(b" ", 2)[1] == status
+
+
+def test_the_proxies_of_the_server_are_believed() -> None:
+    handle = ip_filter(block=["203.0.113.0/24"])(lambda request, response, worker: response.reply(204))
+    request = Request(b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 203.0.113.9\r\n\r\n")
+    for proxies, status in ((["unix"], 403), (["10.0.0.0/8"], 204), ([], 204)):
+        response = Response()
+        handle(request, response, Worker(forwarded_allow_ips=proxies))
+        assert response.status == status, proxies

@@ -33,6 +33,7 @@ from vanilla.toolkit.vary import vary
 SAFE_METHODS = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))  # RFC 9110 section 9.2.1
 MAX_AGE = 24 * 3600
 
+_NOBODY = TrustedProxies([])
 _NONCE_BYTES = 16
 _DEFAULT_PORTS = {b"https": b":443", b"http": b":80"}
 
@@ -63,7 +64,7 @@ class Csrf:
             one that was given before a login is none afterwards.
         exempt: says which requests nothing is asked of: those that no cookie lets in, such as of another server. A
             handler that takes forms with files is exempt, and calls `csrf.check(request, response, token)` itself.
-        trusted: your proxies, where they change Host.
+        trusted: your proxies, where they change Host; those of `--forwarded-allow-ips` unless given.
         max_age: seconds for which a token is taken.
         secure, same_site, http_only: of the cookie. A script that sends the cookie's value as the token needs
             `http_only=False`.
@@ -97,7 +98,7 @@ class Csrf:
         self._origins = frozenset(name.encode() for name in ([origins] if isinstance(origins, str) else origins))
         self._binding = binding
         self._exempt = exempt
-        self._trusted = trusted or TrustedProxies([])
+        self._trusted = trusted
         self._max_age = max_age
         self._secure = secure
         self._same_site: SameSite = same_site
@@ -107,7 +108,7 @@ class Csrf:
     def __call__(self, inner: Handler) -> Handler:
         def handle(request: Request, response: Response, worker: Worker) -> Any:
             if request.method not in SAFE_METHODS and (self._exempt is None or not self._exempt(request)):
-                self.check(request, response, self._find_token(request))
+                self.check(request, response, self._find_token(request), worker)
             return inner(request, response, worker)
 
         return handle
@@ -128,17 +129,20 @@ class Csrf:
             response.before_send(issued)
         return self._signer.sign(issued.nonce + bound).decode()
 
-    def check(self, request: Request, response: Response, token: bytes | str | None) -> None:
+    def check(
+        self, request: Request, response: Response, token: bytes | str | None, worker: Worker | None = None
+    ) -> None:
         """Refuse a request of another site, or without a good token; what the middleware does.
 
         Args:
             request: its origin and its cookie are looked at.
             response: handed to `binding`.
             token: what came with the request, such as `form.get("csrf_token")`.
+            worker: for the proxies of `--forwarded-allow-ips`, where none were given.
 
         Raises: CsrfError, answered 403.
         """
-        self._check_origin(request)
+        self._check_origin(request, worker)
         bound = self._bound_to(request, response)
         kept = self._read(read_cookies(request).get(self._cookie), bound, self._max_age)
         if kept is None:
@@ -149,7 +153,7 @@ class Csrf:
         if not hmac.compare_digest(given, kept):
             raise CsrfError("the token is not that of the cookie")
 
-    def _check_origin(self, request: Request) -> None:
+    def _check_origin(self, request: Request, worker: Worker | None) -> None:
         """Refuse what a browser says another site has sent. One that says nothing is none, or an old one."""
         site = combined(request, b"sec-fetch-site")
         if site in (b"same-origin", b"none"):  # none: the user did it, by the address bar say
@@ -159,13 +163,13 @@ class Csrf:
             return
         if site is not None:
             raise CsrfError(f"sent by a page of {site!r}, of origin {origin!r}")
-        if origin is not None and not self._is_own(request, origin):
+        if origin is not None and not self._is_own(request, origin, worker):
             raise CsrfError(f"sent by a page of {origin!r}")
 
-    def _is_own(self, request: Request, origin: bytes) -> bool:
+    def _is_own(self, request: Request, origin: bytes, worker: Worker | None) -> bool:
         """Whether an origin is that of the host that was asked. Its scheme is not ours to know behind a proxy."""
         scheme, _, host = origin.partition(b"://")
-        asked = find_client(request, self._trusted).host
+        asked = find_client(request, self._trusted or worker or _NOBODY).host
         port = _DEFAULT_PORTS.get(scheme, b"")
         return bool(host) and host.removesuffix(port).lower() == asked.removesuffix(port).lower()
 

@@ -29,6 +29,7 @@ _PORT = re.compile(rb"[0-9]{1,5}")
 _BRACKETED = re.compile(r"\[([^\]]*)\](?::[^:]*)?")
 _PAIR = re.compile(rb'[ \t]*+(?:([A-Za-z-]+)=("(?:[^"\\]|\\.)*+"|[^;,"\s]*+)[ \t]*+)?(?:;|\Z)', re.DOTALL)
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~%!$&'()*+,;=]+)(?::[0-9]*)?")
+_AUTHORITY_END = re.compile(rb"[/?]")
 _SCHEMES: dict[bytes, Literal["http", "https"]] = {b"http": "http", b"https": "https", b"ws": "http", b"wss": "https"}
 
 
@@ -89,10 +90,10 @@ def find_client(
 ) -> Client:
     """Who sent a request, through whatever proxies you trust.
 
-    A peer that is not trusted is the client, over plain HTTP, for the host in Host; what it sent of these fields is
-    ignored. A trusted peer's list is read from the right, up to the first address that is not trusted: the client. It
-    is the leftmost where all are trusted, and the last that was good where one cannot be read. Scheme and host are
-    those that belong to the client's place in the list, else the ones furthest right.
+    A peer that is not trusted is the client, over plain HTTP, for the host in Host, or in an absolute target; what it
+    sent of these fields is ignored. A trusted peer's list is read from the right, up to the first address that is not
+    trusted: the client. It is the leftmost where all are trusted, and the last that was good where one cannot be read.
+    Scheme and host are those that belong to the client's place in the list, else the ones furthest right.
 
     Args:
         request: its peer and its fields are read.
@@ -108,7 +109,7 @@ def find_client(
         trusted = _proxies_of(trusted.forwarded_allow_ips)
     peer = None if request.peer is None else request.peer[0]
     own = None if peer is None else trusted.look_up(peer).address
-    client = Client(own, "http", request.header(b"host", b"") or b"")
+    client = Client(own, "http", _find_host(request))
     if peer not in trusted:
         return client
     return _read_forwarded(request, trusted, client) if fields == "forwarded" else _read_x(request, trusted, client)
@@ -118,6 +119,39 @@ def find_client(
 def _proxies_of(networks: tuple[str, ...]) -> TrustedProxies:
     """Those of a server, made once."""
     return TrustedProxies(networks)
+
+
+def find_address(
+    request: Request,
+    trusted: TrustedProxies | None,
+    worker: Worker | None,
+    *,
+    fields: Literal["x-forwarded", "forwarded"] = "x-forwarded",
+) -> str | None:
+    """The client's address: what middleware asks that was told of proxies, or else goes by those of the server.
+
+    Args:
+        request: its peer and its fields are read.
+        trusted: the proxies; None for those that `worker` was started with, as `find_client` has it.
+        worker: None for nobody's.
+        fields: as for `find_client`.
+    """
+    if trusted is not None:
+        return find_client(request, trusted, fields=fields).address
+    if worker is not None and worker.forwarded_allow_ips:
+        return find_client(request, worker, fields=fields).address
+    peer = request.peer
+    return None if peer is None else peer[0]
+
+
+def _find_host(request: Request) -> bytes:
+    """The host that a request is for. Where the target names one it is that, and not Host: RFC 9112 section 3.2.2."""
+    target = request.target
+    if not target.startswith(b"/"):
+        _, separator, rest = target.partition(b"://")
+        if separator:
+            return _AUTHORITY_END.split(rest, 1)[0]
+    return request.header(b"host", b"") or b""
 
 
 def read_address(text: str) -> Address | None:

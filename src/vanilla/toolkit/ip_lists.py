@@ -10,7 +10,7 @@ from typing import Any, Literal
 from vanilla.contract import Request, Response, Worker
 from vanilla.networks import read_network
 from vanilla.toolkit.composition import Handler, Middleware
-from vanilla.toolkit.forwarded import Address, TrustedProxies, find_client, read_address
+from vanilla.toolkit.forwarded import Address, TrustedProxies, find_address, read_address
 
 _KEPT_ADDRESSES = 4096
 _ADDRESS_CHARACTERS_MAX = 45  # of an IPv6 address that holds an IPv4 one
@@ -76,7 +76,7 @@ def ip_filter(
         allow: who alone may come in; None for everybody.
         block: who may not, even where `allow` has them. Both are networks as for `IpList`, an `IpList`, or anything
             that answers `address in it`, such as a list of your own that changes while the server runs.
-        trusted: your proxies. Without them a proxy's address is the client's.
+        trusted: your proxies; those of `--forwarded-allow-ips` unless given. Of any other the address is the client's.
         fields: as for `find_client`.
 
     The address of a unix socket's peer is None, `"unix"` in a list: where there is an `allow`, it has to be there.
@@ -90,11 +90,7 @@ def ip_filter(
 
     def middleware(inner: Handler) -> Handler:
         def handle(request: Request, response: Response, worker: Worker) -> Any:
-            if trusted is None:
-                peer = request.peer
-                address = None if peer is None else peer[0]
-            else:
-                address = find_client(request, trusted, fields=fields).address
+            address = find_address(request, trusted, worker, fields=fields)
             if address in blocked or (allowed is not None and address not in allowed):
                 return response.reply(403)
             return inner(request, response, worker)
