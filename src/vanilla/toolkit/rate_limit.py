@@ -125,7 +125,7 @@ class MemoryRateStore:
     frees nobody who is refused before it has pushed out everybody who is not.
 
     Args:
-        keys_max: keys, of some 250 bytes each.
+        keys_max: keys, of some 200 bytes each.
         shards: how many parts they are in; more threads than that never meet.
         clock: seconds that only grow; for tests.
 
