@@ -1,6 +1,7 @@
 """An application object: its methods are the routes, and each worker has a SQLite connection of its own."""
 
 import os
+import re
 import sqlite3
 import threading
 
@@ -9,7 +10,7 @@ from vanilla.toolkit.json_bodies import read_json, reply_json
 from vanilla.toolkit.problems import problem
 from vanilla.toolkit.routing import Router
 
-NAME_CHARACTERS_MAX = 100
+NAME = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,100}")  # half a surrogate pair, which JSON can spell, is no text
 ID_DIGITS_MAX = 18  # SQLite's integers have 64 bits
 
 
@@ -52,8 +53,8 @@ class Users:
     def create(self, request, response, worker):
         user = read_json(request, max_bytes=10_000)
         name = user.get("name") if isinstance(user, dict) else None
-        if not isinstance(name, str) or not 0 < len(name.strip()) <= NAME_CHARACTERS_MAX:
-            return problem(response, 422, detail=f"name: text of 1 to {NAME_CHARACTERS_MAX} characters is needed")
+        if not isinstance(name, str) or not NAME.fullmatch(name.strip()):
+            return problem(response, 422, detail="name: text of 1 to 100 characters is needed")
         key = worker.state.execute("INSERT INTO users (name) VALUES (?)", (name.strip(),)).lastrowid
         location = self.router.url_for("user", id=key)
         return reply_json(response, {"id": key, "name": name.strip()}, 201, headers={"Location": location})
