@@ -43,6 +43,7 @@ ALIKE = [
 # Commands that measure this machine, or ask for what it may not have.
 LEFT_OUT = {
     "python examples/io_uring_demo/app.py": "its figures are those of the machine",
+    "python examples/simple2/compare.py": "likewise",
     "curl http://127.0.0.1:3001/": "the second server of its example has a port of its own",
 }
 

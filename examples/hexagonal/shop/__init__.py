@@ -1,0 +1,1 @@
+"""A shop whose core knows no server and no database: adapters bring both."""
