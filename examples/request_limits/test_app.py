@@ -121,6 +121,7 @@ def test_connections_that_find_no_place_wait_and_are_then_refused() -> None:
         refused = session.fire(repeat(2, ask(GET, eof))).results
         assert [result.statuses for result in refused] == [[503]] * 2
         session.close(held)
+        session.await_counters(lambda counters: counters.open == 0)
         assert session.fire([ask(GET)]).results[0].statuses == [200]
         counters = session.stop()
         assert counters.limits_reached["accept_timeout"] == 2
