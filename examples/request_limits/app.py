@@ -27,7 +27,7 @@ SERVERS = []  # the one that runs
 
 def handle_request(request, response, worker):
     if request.path == b"/limits":
-        return reply_json(response, SERVERS[-1].counters().limits_reached)
+        return reply_json(response, dict(sorted(SERVERS[-1].counters().limits_reached.items())))
     return response.reply(200, request.body, content_type="application/octet-stream")
 
 
