@@ -81,8 +81,8 @@ def test_an_idle_server_ends_at_once(number: signal.Signals) -> None:
 
 
 def test_a_signal_in_the_midst_of_a_request_is_noticed_by_no_client() -> None:
-    """Slow: the drain delay is a second, in which all of this has to happen."""
-    with running(1) as server:
+    """Slow: the drain delay is two seconds, in which all of this has to happen."""
+    with running(2) as server:
         arriving, streamed = server.client.fire(
             [
                 Script(
