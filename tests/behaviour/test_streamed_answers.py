@@ -588,6 +588,21 @@ def test_streams_are_told_once_short_answers_are_finished_or_half_the_grace_is_o
     assert order == ["short"] * finishes + ["stream"]
 
 
+def test_on_drain_calls_in_an_idle_server_too(configure) -> None:
+    """Also what was asked for at the start, and by a request that is long answered."""
+    called = []
+
+    def handle(request, response, worker):
+        worker.on_drain(called.append, "request")
+        response.reply(204)
+
+    def start(worker):
+        worker.on_drain(called.append, "start")
+
+    drive(configure(handle, on_worker_start=start), [ask(get())])
+    assert called == ["start", "request"]
+
+
 def test_what_on_drain_calls_may_raise_and_others_are_called(configure, caplog) -> None:
     def handle(request, response, worker):
         response.start(200)

@@ -17,6 +17,7 @@ cdef class Calls(State):
     cdef int has_mail
     cdef bint is_shut
     cdef list drain_calls
+    cdef bint has_drain_calls
     cdef bint has_told_streams
     cdef long long tell_ms
 

@@ -108,6 +108,7 @@ class Calls(State):
             self.post(function, arguments)
         else:
             self.drain_calls.append((function, arguments))
+            self.has_drain_calls = True
 
     def has_ended(self) -> bool:
         """Whether nothing posted would be called any more."""
@@ -188,6 +189,7 @@ class Calls(State):
         """The shutdown has come to the streams: let those who asked for it say their last words."""
         calls: list = self.drain_calls
         self.drain_calls = []
+        self.has_drain_calls = False
         for function, arguments in calls:
             self.call(function, arguments)
         return 0

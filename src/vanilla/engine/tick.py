@@ -358,7 +358,7 @@ class Engine(Handling):
         came_due: list = self.hold_due() if self.due_count > 0 else None
         if self.gone_count > 0:
             self.run_gone()
-        if self.has_told_streams and self.drain_calls:
+        if self.has_told_streams and self.has_drain_calls:
             self.tell_streams()
         if self.has_told_streams and not self.has_told_takeovers:
             self.tell_takeovers()
@@ -501,7 +501,7 @@ class Engine(Handling):
             return True
         if self.counts.open > 0 or self.orphan_count > 0 or self.handed is not cython.NULL:
             return False
-        return not has_backlog(self)
+        return not self.has_drain_calls and not has_backlog(self)
 
     @cython.cfunc
     @cython.nogil
