@@ -245,6 +245,42 @@ def test_a_refresh_runs_behind(is_async: bool) -> None:
     assert calls == [(b"y", {"id": b"7"})] * 2
 
 
+def test_a_router_may_be_given_routes_that_wait_later() -> None:
+    router = Router()
+    router.get("/plain", lambda request, response, worker: response.reply(200, b"plain"))
+    handler = cached(router, ttl=60)
+    assert not handler.is_async
+
+    async def later(request, response, worker):
+        await worker.sleep(0)
+        response.reply(200, b"later")
+
+    router.get("/later", later)
+    assert handler.is_async
+    asked = raw("/plain") + raw("/later")
+    [result] = drive(ServerConfig(handler, workers=1), [ask(asked * 2, frames(4))])
+    assert [frame.body for frame in result.frames] == [b"plain", b"later"] * 2
+    assert (handler.hits, handler.misses) == (2, 2)
+
+
+@pytest.mark.parametrize("is_asked", [False, True])
+def test_an_answer_begun_with_its_length_is_kept_once_it_is_whole(is_asked: bool) -> None:
+    def handle(request, response, worker):
+        def go_on(request, response, worker, payload, event):
+            return None
+
+        response.start(200, length=7)
+        response.write(b"content")
+        worker.park().resume(go_on)
+        return Step.SUSPEND
+
+    handler = cached(handle, ttl=60)
+    asked = raw("/", f"If-None-Match: {etag(b'content').decode()}") if is_asked else raw()
+    [result] = drive(ServerConfig(handler, workers=1), [ask(asked + raw(), frames(2))])
+    assert [frame.body for frame in result.frames] == [b"content"] * 2
+    assert handler.hits == 1
+
+
 def test_what_asks_for_another_protocol_passes() -> None:
     def handle(request, response, worker):
         calls.append(request.path)

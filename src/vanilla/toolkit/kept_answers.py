@@ -65,6 +65,7 @@ class Store:
     def add(self, entry: Entry) -> cython.int:
         """Keep an entry in the place of what there was, and drop those used last until there is room."""
         replaced: Entry = entry.group.entries.get(entry.key)
+        oldest: Entry
         if replaced is not None:
             self.drop(replaced)
         self.groups[entry.group.target] = entry.group
@@ -78,7 +79,8 @@ class Store:
             self.oldest = self.newest
         self.stored_bytes += entry.size
         while self.stored_bytes > self.max_bytes:
-            self.drop(cython.cast(Entry, self.oldest))
+            oldest = cython.cast(Entry, self.oldest)  # a reference of its own: what is dropped is freed
+            self.drop(oldest)
             self.counts.evictions += 1
         return 0
 

@@ -1,7 +1,7 @@
 from libc.string cimport memcmp
 
 from vanilla.contract.request cimport Request
-from vanilla.contract.response cimport Response
+from vanilla.contract.response cimport RAW, Response
 from vanilla.contract.worker cimport Worker
 from vanilla.http1.head cimport find_line_end
 from vanilla.net.platform cimport read_wall_clock_s
@@ -37,8 +37,6 @@ cdef class Flight:
 
 cdef class CachedHandler:
     cdef readonly object handler
-    cdef readonly bint is_async
-    cdef readonly bint streams_requests
     cdef double ttl
     cdef double stale_seconds
     cdef tuple names

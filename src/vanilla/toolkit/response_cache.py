@@ -21,7 +21,7 @@ import cython
 from vanilla.steps import Step
 from vanilla.streaming import may_return_coroutines, streams_requests
 from vanilla.toolkit.cache_control import STATUSES, judge, parse_cache_control, seconds_of
-from vanilla.toolkit.conditional import Outcome, etag, evaluate, not_modified_fields
+from vanilla.toolkit.conditional import Outcome, etag, evaluate, not_modified_fields, parse_etags
 from vanilla.toolkit.dates import format_date, parse_date
 from vanilla.toolkit.fields import combined
 from vanilla.toolkit.flights import follow, release, run_behind
@@ -98,10 +98,10 @@ class Flight:
             entry.group = self.store.groups.get(self.target) or Group(self.target, self.names)
             self.store.add(entry)
         for waiter in waiting:
-            if self.cache.is_async:
-                release(waiter)
-            else:
+            if hasattr(waiter, "resume"):
                 waiter.resume(self.go_on)
+            else:
+                release(waiter)
         return 0
 
     def go_on(
@@ -144,8 +144,6 @@ class CachedHandler:
         clock: Callable[[], float],
     ) -> None:
         self.handler = handler
-        self.is_async = may_return_coroutines(handler)
-        self.streams_requests = streams_requests(handler)
         self.ttl = ttl
         self.names = names
         self.max_bytes = max_bytes
@@ -161,6 +159,16 @@ class CachedHandler:
     def __call__(self, request: Request, response: Response, worker: object) -> object:
         """Answer from the cache, or have the handler do it."""
         return self.answer(request, response, worker)
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the handler within may return coroutines: a router may be given one later."""
+        return may_return_coroutines(self.handler)
+
+    @property
+    def streams_requests(self) -> bool:
+        """Whether the handler within takes contents piece by piece."""
+        return streams_requests(self.handler)
 
     @property
     def hits(self) -> int:
@@ -492,7 +500,8 @@ class CachedHandler:
         if status == 200 and not is_head:
             add_validators(response, content, stale, today)
             fields = response.headers()
-        entry.etag = response.header(b"etag")
+        tag: object = response.header(b"etag")
+        entry.etag = tag if tag is not None and tag != b"*" and parse_etags(tag) == [tag] else None
         modified = response.header(b"last-modified")
         entry.last_modified = None if modified is None else parse_date(modified)
         entry.joined = len(content) if len(content) <= JOINED_BYTES_MAX else 0
@@ -516,7 +525,7 @@ class CachedHandler:
             return False
         self.check(store, entry, now)
         store.add(entry)
-        if is_special(request) and status == 200 and response.loop is not None:
+        if is_special(request) and status == 200 and (response.coding == RAW or response.has_ended):
             self.mend(request, response, store, entry)
         return True
 
