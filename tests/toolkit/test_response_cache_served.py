@@ -281,6 +281,37 @@ def test_an_answer_begun_with_its_length_is_kept_once_it_is_whole(is_asked: bool
     assert handler.hits == 1
 
 
+def test_what_changes_on_one_worker_is_dropped_by_those_of_every_server() -> None:
+    def handle(request, response, worker):
+        if request.method == b"POST":
+            content[0] = b"new"
+        response.reply(200, content[0])
+
+    content = [b"old"]
+    handler = cached(handle, ttl=600)
+    configs = [ServerConfig(handler, port=0, workers=2) for _ in range(2)]
+    with Session(configs[0]) as one, Session(configs[1]) as two, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(connect(session)) for session in (one, two) * 6]
+
+        def get(client: socket.socket, method: str = "GET") -> bytes:
+            client.sendall(raw(method=method))
+            return read_answer(client, raw()).rpartition(b"\r\n\r\n")[2]
+
+        assert {get(client) for client in clients * 3} == {b"old"}
+        assert handler.misses <= 4
+        assert get(clients[0], "POST") == b"new"
+        assert get(clients[0]) == b"new"
+        for client in clients:
+            while get(client) == b"old":  # its worker's next tick is to come
+                continue
+        content[0] = b"newer"
+        handler.clear()
+        for client in clients:
+            while get(client) != b"newer":
+                continue
+    handler.clear()  # the workers have ended, and take no calls
+
+
 def test_what_asks_for_another_protocol_passes() -> None:
     def handle(request, response, worker):
         calls.append(request.path)
