@@ -529,6 +529,16 @@ def test_a_stale_answer_is_given_while_one_refresh_runs_behind(clock: Clock) -> 
     assert client.handler.misses == 2
 
 
+def test_head_that_finds_it_stale_has_get_refreshed(clock: Clock) -> None:
+    client = Client(cached(Origin(), ttl=5, stale_while_revalidate=10, clock=clock))
+    client()
+    clock.now += 6
+    assert client(method="HEAD").status == 200
+    client.run_posted()
+    assert client().content == b"content 2"
+    assert client.handler.misses == 1
+
+
 @pytest.mark.parametrize(
     ("said", "is_given"),
     [
@@ -601,6 +611,8 @@ def test_a_plain_handler_that_waits_is_refreshed_by_the_next_request(clock: Cloc
         ({"ttl": 1, "stale_while_revalidate": -0.5}, "stale_while_revalidate=-0.5"),
         ({"ttl": 1, "max_bytes": -1}, "max_bytes=-1"),
         ({"ttl": 1, "vary": "A, B"}, "vary: 'A, B'"),
+        ({"ttl": 1, "statuses": (200, 206)}, "but 206 and 304"),
+        ({"ttl": 1, "statuses": (103,)}, "give final ones"),
     ],
 )
 def test_a_wrong_configuration_is_refused_at_once(options: dict, error: str) -> None:

@@ -281,6 +281,29 @@ def test_an_answer_begun_with_its_length_is_kept_once_it_is_whole(is_asked: bool
     assert handler.hits == 1
 
 
+def test_a_change_whose_client_went_away_may_have_been_made(waiting) -> None:
+    def handle(request, response, worker):
+        return slow(request, response, worker) if request.method == b"POST" else counted(request, response, worker)
+
+    def counted(request, response, worker):
+        calls.append(request.path)
+        response.reply(200, b"content %d" % len(calls))
+
+    calls: list[bytes] = []
+    slow = waiting(numbered)
+    handle.is_async = waiting is Async
+    with serve(cached(handle, ttl=60)) as session, connect(session) as client:
+        client.sendall(raw())
+        assert read_answer(client, raw()).endswith(b"content 1")
+        with connect(session) as other:
+            other.sendall(raw(method="POST"))
+            session.await_counters(lambda counters: counters.parked == 1)
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        session.await_counters(lambda counters: counters.parked == 0)
+        client.sendall(raw())
+        assert read_answer(client, raw()).endswith(b"content 2")
+
+
 def test_what_changes_on_one_worker_is_dropped_by_those_of_every_server() -> None:
     def handle(request, response, worker):
         if request.method == b"POST":

@@ -47,6 +47,7 @@ _OF_THIS_REQUEST = frozenset(
     b"if-match if-none-match if-modified-since if-unmodified-since if-range range cache-control pragma"
     b" connection".split()
 )
+_UNKEEPABLE = frozenset((206, 304))
 _SAFE_METHODS = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
 _SUSPEND = Step.SUSPEND
 
@@ -290,7 +291,8 @@ class CachedHandler:
         seen: Seen
         if not is_head and request.method != b"GET":
             if request.method not in _SAFE_METHODS:
-                response.before_send(_Invalidation(self, store, target))
+                invalidation = _Invalidation(self, store, target)
+                response.before_send(invalidation, otherwise=invalidation.drop)
             return self.handler(request, response, worker)
         if (
             request.framed.is_partial
@@ -411,7 +413,8 @@ class CachedHandler:
         flight = new_flight(self, store, group.target, entry.key, group.names)
         flight.stale = entry
         entry.is_refreshing = True
-        lines: list = [b"%b %b HTTP/1.1" % (request.method, request.target)]
+        method: bytes = b"HEAD" if entry.key.startswith(b"H") else b"GET"  # HEAD is answered by what GET was, too
+        lines: list = [b"%b %b HTTP/1.1" % (method, request.target)]
         lines += [b"%b: %b" % field for field in request.headers() if field[0].lower() not in _OF_THIS_REQUEST]
         worker.post(self.refresh, flight, b"\r\n".join(lines) + b"\r\n\r\n", request.params, worker)
         return 1
@@ -560,14 +563,17 @@ class _Invalidation:
         cache: CachedHandler = self.cache
         if not 200 <= response.status < 400:
             return
+        self.drop()
         host, _, _ = self.target.partition(b" ")
-        targets = [self.target]
         for name in (b"location", b"content-location"):
             place = response.header(name)
             if place is not None and place.startswith(b"/") and not place.startswith(b"//"):
-                targets.append(host + b" " + place)
-        for target in targets:
-            cache.forget_target(self.store, target)
+                cache.forget_target(self.store, host + b" " + place)
+
+    def drop(self) -> None:
+        """Also where its client is gone: nobody knows how far the handler came."""
+        cache: CachedHandler = self.cache
+        cache.forget_target(self.store, self.target)
 
 
 def new_flight(cache: CachedHandler, store: Store, target: bytes, key: bytes, names: tuple) -> Flight:
@@ -664,8 +670,8 @@ def cached(
         clients_may_refresh: heed no-cache, max-age and min-fresh of requests. Anybody can have the handler called then.
         clock: seconds that never go back; for tests.
 
-    Raises: TypeError for a handler that cannot be called; ValueError for seconds or bytes below 0, or a `vary` that is
-        no name.
+    Raises: TypeError for a handler that cannot be called; ValueError for seconds or bytes below 0, a `vary` that is no
+        name, or a status that cannot be kept.
     Source: RFC 9111; RFC 5861 section 3.
     """
     names = [vary] if isinstance(vary, str) else list(vary)
@@ -676,6 +682,8 @@ def cached(
             raise ValueError(f"{what}={seconds!r}: give seconds, 0 or more")
     if max_bytes < 0:
         raise ValueError(f"max_bytes={max_bytes!r}: give bytes, 0 or more")
+    if not _UNKEEPABLE.isdisjoint(statuses) or any(not 200 <= status < 600 for status in statuses):
+        raise ValueError(f"statuses={statuses!r}: give final ones, but 206 and 304, which are parts of an answer")
     for name in names:
         if not is_token(name.encode()):
             raise ValueError(f"vary: {name!r} is no name of a field; give each alone, such as 'Accept-Language'")
