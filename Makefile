@@ -143,6 +143,8 @@ $(TOOLS): pyproject.toml
 	@$(BIN)/pip install -q --only-binary orjson --group json 2>/dev/null || echo "orjson has no wheel here: tested without it"
 	@$(BIN)/pip install -q --only-binary cffi,argon2-cffi-bindings --group auth 2>/dev/null || \
 	echo "argon2-cffi has no wheel here: examples/auth is left out"
+	@$(BIN)/pip install -q --only-binary brotli,zstandard --group compression 2>/dev/null || \
+	echo "brotli or zstandard has no wheel here: tested without them"
 	@$(BIN)/python -c 'import setup; exit(setup.find_compiler() is None)' || $(BIN)/pip install -q --group compiler || \
 	{ echo "no C compiler: install gcc or clang, then run make again"; exit 1; }
 	@touch $@

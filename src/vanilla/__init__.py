@@ -6,7 +6,7 @@ from vanilla.contract import Draining, Request, Response, Worker
 from vanilla.counters import Counters, Credentials, RequestTiming
 from vanilla.errors import BindError, BodyError, ConfigError, OverloadError, RefusedError
 from vanilla.files import OpenFile
-from vanilla.handles import Parked, Takeover, TakeoverProtocol, Timer, Watch
+from vanilla.handles import ContentEncoder, Parked, Takeover, TakeoverProtocol, Timer, Watch
 from vanilla.limits import Limits
 from vanilla.net.listen import Listener
 from vanilla.server import Server, ServerConfig, WorkerError
@@ -18,6 +18,7 @@ __all__ = [
     "BindError",
     "BodyError",
     "ConfigError",
+    "ContentEncoder",
     "Counters",
     "Credentials",
     "Draining",

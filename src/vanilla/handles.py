@@ -59,6 +59,19 @@ class Parked(Protocol):
         """Cut the answer off: the connection closes now. One that does not wait any more stays as it is."""
 
 
+class ContentEncoder(Protocol):
+    """What `Response.encode_content` is given: it makes what is sent of what is written."""
+
+    def encode(self, data: bytes, /) -> bytes:
+        """What to send for a piece of the content; it may be empty, and kept back."""
+
+    def flush(self) -> bytes:
+        """What was kept back: a part of the answer leaves. Empty where there is nothing."""
+
+    def finish(self) -> bytes:
+        """The last of it."""
+
+
 class TakeoverProtocol(Protocol):
     """What `Response.takeover` is given: it speaks another protocol on the connection.
 

@@ -7,6 +7,8 @@ import contextlib
 import functools
 import re
 import socket
+import struct
+import threading
 
 import pytest
 
@@ -398,3 +400,57 @@ def test_once_the_head_has_left_it_is_neither_seen_nor_changed(configure) -> Non
     [answer] = Server(configure(handle)).test([GET])
     assert answer.endswith(b"0\r\n\r\n")
     assert seen == [0]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("after_disconnect", ["cancel", "ignore"])
+def test_what_stands_in_for_a_hook_is_called_when_the_client_goes_away(configure, is_async, after_disconnect) -> None:
+    called = []
+    parked = threading.Event()
+    gone = threading.Event()
+
+    def register(request, response):
+        request.on_disconnect = after_disconnect
+        response.before_send(lambda *_: called.append("hook"), otherwise=lambda: called.append("first"))
+        response.before_send(lambda *_: called.append("hook"))
+        response.before_send(
+            lambda *_: called.append("hook"), otherwise=lambda: (called.append("last"), gone.set(), int("x"))
+        )
+        parked.set()
+
+    async def awaits_for_long(request, response, worker):
+        register(request, response)
+        await worker.sleep(0 if request.path == b"/answered" else 1000)
+        response.reply(200)
+
+    def waits_for_long(request, response, worker):
+        register(request, response)
+        if request.path == b"/answered":
+            return response.reply(200)
+        worker.park()
+        return Step.SUSPEND
+
+    with Server(configure(awaits_for_long if is_async else waits_for_long)) as server:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+            client.sendall(GET.replace(b"/ ", b"/answered "))
+            assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
+            assert called == ["hook"] * 3
+            parked.clear()
+            client.sendall(GET)
+            assert parked.wait(20)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        assert gone.wait(20)
+    assert called == ["hook"] * 3 + ["last", "first"]
+
+
+def test_a_stream_of_more_than_the_client_takes_at_once_has_its_hook(configure) -> None:
+    def handle(request, response, worker):
+        response.before_send(lambda request, response, worker: response.set_header("X-Hook", "yes"))
+        response.start(200, content_type="text/plain")
+        response.stream(b"x" * 50_000 for _ in range(100))
+
+    [answer] = Server(configure(handle)).test([GET])
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"X-Hook: yes\r\n" in answer
+    assert answer.endswith(b"0\r\n\r\n")
+    assert answer.count(b"x") > 5_000_000 - 1

@@ -188,3 +188,9 @@ def test_hooks_are_recorded_for_tests() -> None:
     assert response.recorded_hooks == [print, repr]
     with pytest.raises(TypeError, match="give a function"):
         response.before_send(3)
+
+
+@pytest.mark.parametrize(("hook", "otherwise"), [(None, None), (print, 5)])
+def test_a_hook_and_what_stands_in_for_it_can_be_called(hook: object, otherwise: object) -> None:
+    with pytest.raises(TypeError, match="give a function"):
+        Response().before_send(hook, otherwise=otherwise)

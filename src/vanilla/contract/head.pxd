@@ -7,6 +7,7 @@ cdef class ResponseHead:
     cdef bint closes
     cdef bint has_begun          # the head has left: what follows cannot take it back
     cdef list hooks              # of before_send, in the order registered; None where there are none
+    cdef list unsent_calls       # to make where no hook will be called; likewise
 
     cdef int check_open(self) except -1
     cdef Py_ssize_t find_head(self) noexcept

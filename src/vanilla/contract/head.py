@@ -30,7 +30,7 @@ _FRAMING_FIELDS = (b"content-length", b"transfer-encoding")
 class ResponseHead:
     """What a Response knows of the head in its buffer. Nothing is kept of it: every question looks at the bytes."""
 
-    def before_send(self, hook: object) -> None:
+    def before_send(self, hook: object, *, otherwise: object = None) -> None:
         """Have a function called once the answer is complete, or its head is about to leave: while it can be changed.
 
         `hook(request, response, worker)` sees what the client would get, a refusal of the server's included, and may
@@ -38,17 +38,26 @@ class ResponseHead:
         first, once. An answer that is cut off before its head has left has none called. Where a hook raises, the answer
         becomes a 500, or has the status that was raised, and the other hooks see that.
 
-        Raises: TypeError if `hook` cannot be called; RuntimeError once the head has left.
+        Args:
+            hook: what is called.
+            otherwise: called without arguments, once, where `hook` never will be: the client of a request that waits
+                went away. On this thread, by the end of the tick.
+
+        Raises: TypeError if one of them cannot be called; RuntimeError once the head has left.
         """
         self.check_open()
         if not callable(hook):
             raise TypeError(f"hook {hook!r}: give a function of (request, response, worker)")
+        if otherwise is not None and not callable(otherwise):
+            raise TypeError(f"otherwise {otherwise!r}: give a function without arguments")
         if self.has_begun:
             raise RuntimeError("before_send: the head has left")
         if self.hooks is None:
             self.hooks = [hook]
         else:
             self.hooks.append(hook)
+        if otherwise is not None:
+            self.unsent_calls = [*(self.unsent_calls or ()), otherwise]
 
     @property
     def recorded_hooks(self) -> list[object]:

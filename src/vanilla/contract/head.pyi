@@ -11,7 +11,9 @@ _Buffer: TypeAlias = bytes | bytearray | memoryview
 _Text: TypeAlias = str | bytes
 
 class ResponseHead:
-    def before_send(self, hook: Callable[[Request, Response, Worker], object]) -> None: ...
+    def before_send(
+        self, hook: Callable[[Request, Response, Worker], object], *, otherwise: Callable[[], object] | None = None
+    ) -> None: ...
     @property
     def recorded_hooks(self) -> list[Callable[[Request, Response, Worker], object]]: ...
     @property

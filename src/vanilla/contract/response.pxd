@@ -2,7 +2,7 @@ from vanilla.buffers cimport FilePart, ResponseBuffer
 from vanilla.contract.head cimport ResponseHead, check_field
 from vanilla.contract.request cimport Framed
 from vanilla.files cimport OpenFile
-from vanilla.http1.head cimport equals
+from vanilla.http1.head cimport CR, equals
 from vanilla.http1.reply cimport DateLine
 
 cdef Py_ssize_t FILE_COPY_BYTES
@@ -27,6 +27,8 @@ cdef class Response(ResponseHead):
     cdef long long unwritten     # of the length that was given
     cdef bint has_ended          # its content is whole
     cdef bytes trailing
+    cdef object encoder          # what its content goes through; None at first
+    cdef bint is_counted         # what is written is held against `unwritten`, though it is sent in another length
     cdef object source
     cdef object awaited
     cdef object taking           # what takes the connection over once this answer is complete
@@ -39,6 +41,11 @@ cdef class Response(ResponseHead):
     cdef int append_fields(self, object content_type, object headers) except -1
     cdef int append_start(self, int status, object headers, object content_type, object length) except -1
     cdef int append_content(self, object data) except -1
+    cdef int append_framed(self, object data) except -1
+    cdef bytes take_content(self, Py_ssize_t start)
+    cdef int frame_anew(self) except -1
+    cdef int sync_content(self) except -1
+    cdef int encode_file(self, int fd, long long offset, Py_ssize_t count) except -1
     cdef bint end_content(self) except -1
     cdef void forget(self) noexcept
     cdef int append(self, object data) except -1

@@ -151,8 +151,10 @@ class Response(ResponseHead):
         begin: cython.Py_ssize_t = self.buffer.length
         if self.coding == BODYLESS or count == 0:
             return 0
-        if self.coding == SIZED and count > self.unwritten:
+        if (self.coding == SIZED or self.is_counted) and count > self.unwritten:
             raise ValueError(f"{count - self.unwritten} bytes more than the length that start() was given")
+        if self.encoder is not None:
+            return self.encode_file(fd, offset, count)
         if not self.buffer.reserve(min(count, FILE_COPY_BYTES) + 20):  # 16 digits and two line ends at most
             raise MemoryError
         if self.coding == CHUNKED:
@@ -199,9 +201,114 @@ class Response(ResponseHead):
         self.buffer.length += count
         return 0
 
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def encode_file(self, fd: cython.int, offset: cython.longlong, count: cython.Py_ssize_t) -> cython.int:
+        """Append a range of a file through the encoder: the kernel cannot send it by itself."""
+        part: FilePart
+        held: HeldFile
+        held.fd = fd
+        while count > 0:
+            part.file = cython.address(held)
+            part.offset = offset
+            part.count = min(count, FILE_COPY_BYTES)
+            self.append_content(_read_part(cython.address(part)))
+            offset += part.count
+            count -= part.count
+        return 0
+
+    def encode_content(self, encoder: object) -> None:
+        """Have the content of an answer that `start` began go through an encoder: what was appended, and what follows.
+
+        For a `before_send` hook, which says Content-Encoding itself. A length that was given is no longer that of what
+        is sent: the content goes in chunks, or until the connection closes, and what is written is still held against
+        it. Where there is no content, to HEAD say, the head alone is changed. `send_file` reads the file then.
+
+        Args:
+            encoder: `encode(data)` returns bytes to send for a piece of content, perhaps none yet; `flush()` those that
+                it has kept back, when a part of the answer leaves; `finish()` the last ones.
+
+        Raises: ValueError where `start` was not called, or a file is among what was appended; RuntimeError where no
+            head was appended, it has left, or an encoder is there.
+        """
+        content: bytes
+        start: cython.Py_ssize_t = self.find_content(self.locate())
+        if self.coding == RAW:
+            raise ValueError("encode_content: only what start() began is encoded in pieces; use replace_content()")
+        if self.encoder is not None:
+            raise RuntimeError("encode_content: the content goes through an encoder already; wrap one in the other")
+        if self.buffer.has_files(start, self.buffer.length):
+            raise ValueError("encode_content: a file is part of the content")
+        if self.coding == BODYLESS:
+            if self.begun_status != 204 and self.begun_status != 304:
+                self.frame_anew()
+            return
+        content = self.take_content(start)
+        self.buffer.truncate(start)
+        self.is_counted = self.coding == SIZED
+        self.frame_anew()
+        self.encoder = encoder
+        if content:
+            self.append_framed(encoder.encode(content))
+        if self.has_ended:
+            self.end_content()
+        else:
+            self.sync_content()
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def frame_anew(self) -> cython.int:
+        """Have the end of the content told by other means than a length that is known before."""
+        is_old: cython.bint = self.framed is not cython.NULL and self.framed.version == 10
+        self.drop_fields(b"content-length")
+        self.drop_fields(b"transfer-encoding")
+        if not is_old:
+            self.insert_line(b"Transfer-Encoding", b"chunked")
+        elif self.coding != BODYLESS:
+            self.closes = True
+        if self.coding != BODYLESS:
+            self.coding = UNTIL_CLOSE if is_old else CHUNKED
+        return 0
+
+    @cython.cfunc
+    def take_content(self, start: cython.Py_ssize_t) -> bytes:
+        """A copy of the content from `start` on, the chunks that it was appended in taken off."""
+        data: cython.p_const_uchar = self.buffer.bytes
+        at: cython.Py_ssize_t = start
+        length: cython.Py_ssize_t
+        digit: cython.int
+        pieces: list = []
+        if self.coding != CHUNKED:
+            return self.copy(start, self.buffer.length)
+        while at < self.buffer.length:
+            length = 0
+            while data[at] != CR:
+                digit = data[at]
+                length = length * 16 + (digit - 48 if digit < 58 else digit - 87)
+                at += 1
+            at += 2
+            if length == 0:
+                break
+            pieces.append(self.copy(at, at + length))
+            at += length + 2
+        return b"".join(pieces)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def sync_content(self) -> cython.int:
+        """A part of the answer leaves: what the encoder has kept back goes along."""
+        if self.encoder is not None:
+            self.append_framed(self.encoder.flush())
+        return 0
+
     def clear(self) -> None:
-        """Drop what this handler has appended so far, not what earlier requests were answered."""
+        """Drop what this handler has appended so far, not what earlier requests were answered.
+
+        Raises: RuntimeError once the head of an answer has left whose content is encoded: that cannot be taken back.
+        """
         if self.is_open:
+            if self.encoder is not None and self.has_begun:
+                raise RuntimeError("clear: what was written has gone through the encoder, and cannot be taken back")
             if self.coding == SIZED and self.has_begun:
                 self.unwritten += self.buffer.count_bytes(self.begin)  # all of it is content: the head has left
             self.buffer.truncate(self.begin)
@@ -503,27 +610,40 @@ class Response(ResponseHead):
         length: cython.Py_ssize_t = len(piece)
         if self.coding == BODYLESS or length == 0:
             return 0
-        if self.coding == CHUNKED:
-            if not append_chunk(self.buffer, cython.cast(cython.p_const_uchar, PyBytes_AS_STRING(piece)), length):
-                raise MemoryError
-            return 0
-        if self.coding == SIZED:
+        if self.coding == SIZED or self.is_counted:
             if length > self.unwritten:
                 raise ValueError(f"{length - self.unwritten} bytes more than the length that start() was given")
             self.unwritten -= length
-        return self.append_raw(piece)
+        return self.append_framed(piece if self.encoder is None else self.encoder.encode(piece))
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def append_framed(self, data: object) -> cython.int:
+        """Append a piece of what the content is sent as."""
+        piece: bytes = data if type(data) is bytes else _to_bytes(data)
+        length: cython.Py_ssize_t = len(piece)
+        if self.coding != CHUNKED:
+            return self.append_raw(piece)
+        if length > 0 and not append_chunk(
+            self.buffer, cython.cast(cython.p_const_uchar, PyBytes_AS_STRING(piece)), length
+        ):
+            raise MemoryError
+        return 0
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def end_content(self) -> cython.bint:
         """Append what tells the client that the content is whole; False where it is not."""
+        if self.encoder is not None:
+            self.append_framed(self.encoder.finish())
+            self.encoder = None
         if self.coding == CHUNKED:
             self.append_raw(b"0\r\n")
             if self.trailing is not None:
                 self.append_raw(self.trailing)
             self.append_raw(b"\r\n")
         self.has_ended = True
-        return self.coding != SIZED or self.unwritten == 0
+        return self.unwritten == 0 or not (self.coding == SIZED or self.is_counted)
 
     @cython.cfunc
     @cython.exceptval(check=False)
@@ -532,8 +652,8 @@ class Response(ResponseHead):
         self.coding = RAW
         self.begun_status = 0
         self.informed = 0
-        self.has_begun = self.has_ended = self.closes = False
-        self.trailing = None
+        self.has_begun = self.has_ended = self.closes = self.is_counted = False
+        self.trailing = self.encoder = None
         self.source = self.awaited = None
 
     @cython.cfunc

@@ -24,6 +24,9 @@ cdef class Worker:
     cdef bint is_draining
     cdef object loop
     cdef Counts counts
+    cdef dict kept               # by whoever keeps something for each worker, found without a lock; None at first
+    cdef object keeper           # who asked last, and what it keeps: most often it asks again
+    cdef object last_kept
 
 cdef class Draining:
     cdef Worker worker

@@ -160,6 +160,8 @@ class Awaiting(Takeovers):
         response: Response = parked.response
         start: cython.Py_ssize_t
         self.make_way()
+        if response.encoder is not None:
+            response.sync_content()
         start = self.resumed.length
         if not response.buffer.move_to(self.resumed, 0):
             raise MemoryError

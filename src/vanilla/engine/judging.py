@@ -182,6 +182,7 @@ def run_hooks_at_begin(
     reason is logged, and what was appended dropped. Those that have not run by then see the refusal.
     """
     coding: cython.int = response.coding
+    source: object = response.source
     own: ResponseBuffer = take_apart(engine, response, answer, start[0])
     buffer: ResponseBuffer = response.buffer
     begun: cython.Py_ssize_t = response.begin
@@ -192,11 +193,11 @@ def run_hooks_at_begin(
     response.is_open = True
     while response.hooks and failed == 0:
         failed = run_hook(engine, request, response, response.hooks.pop())
-        if failed == 0 and (response.coding != coding or response.source is not None):
+        if failed == 0 and ((response.coding != coding and response.encoder is None) or response.source is not source):
             engine.report(request, "a before_send hook replaced an answer that has begun; answered 500", None)
             failed = -500
     if not response.hooks:
-        response.hooks = None
+        response.hooks = response.unsent_calls = None
     response.is_open = was_open
     response.buffer = buffer
     response.begin = begun
@@ -238,7 +239,7 @@ def run_hooks(engine: Takeovers, request: Request, response: Response, status: c
         if status < 0:
             refuse(engine, request, response, -status)
             closes = True
-    response.hooks = None
+    response.hooks = response.unsent_calls = None
     response.is_open = False
     response.closes |= closes  # whatever a hook has cleared
     if own is not shared:

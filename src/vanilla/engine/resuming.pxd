@@ -16,3 +16,4 @@ cdef class Resuming(Awaiting):
     cdef int go_on_drained(self, Parked parked) except -1
     cdef int go_on_content(self, Parked parked) except -1
     cdef int run_gone(self) except -1
+    cdef int drop_hooks(self, Response response) except -1

@@ -130,6 +130,8 @@ class Resuming(Awaiting):
     def send_more(self, parked: Parked, start: cython.Py_ssize_t) -> cython.bint:
         """Send what a request that goes on waiting has appended; False, with the reason logged, where it is no head."""
         response: Response = parked.response
+        if response.encoder is not None and response.buffer is self.resumed:
+            response.sync_content()
         if response.has_begun:
             if parked.request.framed.is_head:
                 self.resumed.truncate(start)  # what would follow the head of an answer to HEAD is its content
@@ -322,6 +324,7 @@ class Resuming(Awaiting):
                 continue  # on_disconnect closed it
         if parked.on_disconnect is not None:
             self.call(parked.on_disconnect, ())
+        self.drop_hooks(parked.response)
         self.drop_source(parked.response)
         if parked.response.taking is not None:
             self.drop_takeover(parked.response, ConnectionResetError(ECONNRESET, explain(ECONNRESET)))
@@ -339,6 +342,17 @@ class Resuming(Awaiting):
             parked.task.cancel()
         if body is not None and body[1] is not None and not body[1].done():
             body[1].set_exception(content_lost())
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def drop_hooks(self, response: Response) -> cython.int:
+        """Nobody is answered any more: let go of the hooks, and call what was given in their place."""
+        calls: list = response.unsent_calls
+        response.hooks = response.unsent_calls = None
+        if calls is not None:
+            for function in reversed(calls):
+                self.call(function, ())
+        return 0
 
     # What handles do outside of a call.
 
@@ -412,6 +426,7 @@ class Resuming(Awaiting):
                 if (
                     response is None
                     or parked.task is not None
+                    or response.encoder is not None
                     or response.is_open
                     or connection.written_count > 0
                     or parked.parked_tick == self.counts.ticks
