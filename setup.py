@@ -43,6 +43,12 @@ BACKENDS = {
     "vanilla.backends.poll": ("linux", "darwin", "freebsd"),
     "vanilla.backends.readiness": ("linux", "darwin", "freebsd"),
     "vanilla.backends.ring": ("linux",),
+    "vanilla.backends.ring_deliveries": ("linux",),
+    "vanilla.backends.ring_listeners": ("linux",),
+    "vanilla.backends.ring_receives": ("linux",),
+    "vanilla.backends.ring_sends": ("linux",),
+    "vanilla.backends.ring_submissions": ("linux",),
+    "vanilla.backends.ring_watches": ("linux",),
     "vanilla.backends.sockets": ("linux", "darwin", "freebsd"),
 }
 

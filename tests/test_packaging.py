@@ -23,7 +23,9 @@ PAIRS = sorted(
     for path in SOURCES.rglob("*.pxd")
     if path.with_suffix(".py").exists()
 )
+_RING = ("submissions", "listeners", "deliveries", "receives", "sends", "watches")
 ONLY_LINUX = {f"vanilla.backends.{name}" for name in ("epoll", "io_uring", "offered", "ring")}
+ONLY_LINUX |= {f"vanilla.backends.ring_{name}" for name in _RING}
 ONLY_BSD = {"vanilla.backends.kqueue"}
 ONLY_WINDOWS = {f"vanilla.backends.{name}" for name in ("acceptex", "completions", "iocp")}
 ONLY_POSIX = {f"vanilla.backends.{name}" for name in ("poll", "readiness", "sockets")}
