@@ -133,13 +133,13 @@ class IoUring(RingWatches):
         drop_kept(cython.address(self.delivered))
         if self.offered.spent_count > 0:
             self.offered.recycle()
-        if self.listed_count > 0:
+        if self.listed.count > 0:
             self.look_at_listed()
         if self.waiting_count > 0 or self.has_listener_listed:
             self.let_in()
-        if self.rearmed_count > 0:
+        if self.rearmed.count > 0:
             self.rearm_watches()
-        if self.completion_count > 0 or self.ring.reaped_count > 0 or self.listed_count > 0:
+        if self.completion_count > 0 or self.ring.reaped_count > 0 or self.listed.count > 0:
             timeout_ms = 0
         result = self.ring.wait(timeout_ms)
         if result < 0:

@@ -56,13 +56,13 @@ class Iocp(IocpWatches):
         result: cython.int
         operation: cython.pointer[Operation]
         self.completion_count = 0
-        if self.listed_count > 0:
+        if self.listed.count > 0:
             self.look_at_listed()
-        if self.rearmed_count > 0:
+        if self.rearmed.count > 0:
             self.rearm_watches()
         if self.has_listener_listed:
             self.begin_accepts()
-        if self.completion_count > 0 or self.outcomes.reaped_count > 0 or self.listed_count > 0:
+        if self.completion_count > 0 or self.outcomes.reaped_count > 0 or self.listed.count > 0:
             timeout_ms = 0
         result = self.outcomes.reap(timeout_ms)
         if result < 0:

@@ -1,9 +1,8 @@
 from vanilla.backends.acceptex cimport AcceptsAhead
 from vanilla.backends.completions cimport Operation, Polling, Sending
 from vanilla.backends.interface cimport Channel, Completion
+from vanilla.backends.listing cimport ChannelList
 from vanilla.net.windows cimport DWORD, HANDLE, WSABUF
-
-cdef int SLOTS_FIRST
 
 # What is known of a channel besides what the engine sees of it.
 ctypedef struct Port:
@@ -21,12 +20,10 @@ ctypedef struct Port:
 cdef class IocpReceives(AcceptsAhead):
     cdef Port *ports             # of channels, by their index
     cdef unsigned int port_size
-    cdef Channel **listed
-    cdef int listed_count
-    cdef int listed_size
+    cdef ChannelList listed      # to be looked at when the next wait begins
 
     cdef void give_up_channels(self) noexcept nogil
-    cdef void list_channel(self, Channel *channel) noexcept nogil
+    cdef void look_later(self, Channel *channel) noexcept nogil
     cdef void look_at_listed(self) noexcept nogil
     cdef void arm(self, Channel *channel, Port *port) noexcept nogil
     cdef void watch_hangup(self, Channel *channel, Port *port) noexcept nogil

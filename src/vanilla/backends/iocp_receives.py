@@ -11,11 +11,12 @@
 from __future__ import annotations
 
 import cython
-from cython.cimports.libc.stdlib import abort, free, realloc
+from cython.cimports.libc.stdlib import free
 from cython.cimports.libc.string import memset
 from cython.cimports.vanilla.backends.acceptex import has_failed
 from cython.cimports.vanilla.backends.completions import OF_HANGUP, OF_RECEIVE, new_operation
 from cython.cimports.vanilla.backends.interface import EVENTS_MAX, RECEIVE_BYTES_MIN, RECEIVED
+from cython.cimports.vanilla.backends.listing import drop_first, list_channel, make_table
 from cython.cimports.vanilla.net.platform import (
     EAGAIN,
     ECONNRESET,
@@ -39,8 +40,6 @@ from cython.cimports.vanilla.net.windows import (
     outcome_errno,
 )
 
-SLOTS_FIRST = 64
-
 
 @cython.cclass
 class IocpReceives(AcceptsAhead):
@@ -49,12 +48,12 @@ class IocpReceives(AcceptsAhead):
     def __cinit__(self, *_: object) -> None:
         self.ports = cython.NULL
         self.port_size = 0
-        self.listed = cython.NULL
-        self.listed_count = self.listed_size = 0
+        self.listed.channels = cython.NULL
+        self.listed.count = self.listed.size = 0
 
     def __dealloc__(self) -> None:
         free(self.ports)
-        free(self.listed)
+        free(self.listed.channels)
 
     # Channels.
 
@@ -63,14 +62,10 @@ class IocpReceives(AcceptsAhead):
     @cython.exceptval(check=False)
     def add(self, channel: cython.pointer[Channel]) -> cython.int:
         port: cython.pointer[Port]
-        size: cython.uint
-        if channel.index >= self.port_size:
-            size = max(self.port_size * 2, channel.index + 1, EVENTS_MAX)
-            self.ports = cython.cast(cython.pointer[Port], realloc(self.ports, size * cython.sizeof(Port)))
-            if self.ports is cython.NULL:
-                abort()
-            memset(self.ports + self.port_size, 0, (size - self.port_size) * cython.sizeof(Port))
-            self.port_size = size
+        self.ports = cython.cast(
+            cython.pointer[Port],
+            make_table(self.ports, cython.address(self.port_size), channel.index, EVENTS_MAX, cython.sizeof(Port)),
+        )
         if not self.outcomes.associate(channel.fd):
             return -EIO
         port = cython.address(self.ports[channel.index])
@@ -83,7 +78,7 @@ class IocpReceives(AcceptsAhead):
         port.receiving = cython.cast(
             cython.pointer[Operation], new_operation(cython.sizeof(Operation), OF_RECEIVE, channel)
         )
-        self.list_channel(channel)
+        self.look_later(channel)
         return 0
 
     @cython.cfunc
@@ -92,7 +87,7 @@ class IocpReceives(AcceptsAhead):
     def pause(self, channel: cython.pointer[Channel]) -> cython.void:
         channel.is_paused = True
         if not self.ports[channel.index].receiving.is_pending:
-            self.list_channel(channel)  # to be watched for a reset
+            self.look_later(channel)  # to be watched for a reset
 
     @cython.cfunc
     @cython.nogil
@@ -100,7 +95,7 @@ class IocpReceives(AcceptsAhead):
     def resume(self, channel: cython.pointer[Channel]) -> cython.void:
         channel.is_paused = False
         if not self.ports[channel.index].receiving.is_pending:
-            self.list_channel(channel)
+            self.look_later(channel)
 
     @cython.cfunc
     @cython.nogil
@@ -137,22 +132,12 @@ class IocpReceives(AcceptsAhead):
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
-    def list_channel(self, channel: cython.pointer[Channel]) -> cython.void:
+    def look_later(self, channel: cython.pointer[Channel]) -> cython.void:
         """Look at the channel when the next wait begins."""
         port: cython.pointer[Port] = cython.address(self.ports[channel.index])
-        if port.is_listed:
-            return
-        if self.listed_count == self.listed_size:
-            self.listed_size = max(self.listed_size * 2, SLOTS_FIRST)
-            self.listed = cython.cast(
-                cython.pointer[cython.pointer[Channel]],
-                realloc(self.listed, self.listed_size * cython.sizeof(cython.pointer[Channel])),
-            )
-            if self.listed is cython.NULL:
-                abort()
-        port.is_listed = True
-        self.listed[self.listed_count] = channel
-        self.listed_count += 1
+        if not port.is_listed:
+            port.is_listed = True
+            list_channel(cython.address(self.listed), channel)
 
     @cython.cfunc
     @cython.nogil
@@ -160,11 +145,11 @@ class IocpReceives(AcceptsAhead):
     def look_at_listed(self) -> cython.void:
         """Receive from those that have something, and have the others say when they do."""
         index: cython.int
-        count: cython.int = self.listed_count
+        count: cython.int = self.listed.count
         channel: cython.pointer[Channel]
         port: cython.pointer[Port]
         for index in range(count):
-            channel = self.listed[index]
+            channel = self.listed.channels[index]
             port = cython.address(self.ports[channel.index])
             if channel.fd < 0 or not port.is_listed:
                 continue
@@ -175,9 +160,7 @@ class IocpReceives(AcceptsAhead):
                 self.watch_hangup(channel, port)
             elif port.has_input or port.error:
                 self.receive(channel, port)
-        self.listed_count -= count
-        for index in range(self.listed_count):
-            self.listed[index] = self.listed[count + index]
+        drop_first(cython.address(self.listed), count)
 
     # Receiving.
 
@@ -226,7 +209,7 @@ class IocpReceives(AcceptsAhead):
         else:
             port.has_input = True
         if channel.is_paused or port.has_told_end:
-            self.list_channel(channel)
+            self.look_later(channel)
         else:
             self.receive(channel, port)
 
@@ -256,7 +239,7 @@ class IocpReceives(AcceptsAhead):
             error = last_errno()
             if error == EAGAIN or error == EINTR:
                 port.has_input = False
-                self.list_channel(channel)
+                self.look_later(channel)
             else:
                 port.error = error
                 self.complete(RECEIVED, channel, -error)
@@ -268,7 +251,7 @@ class IocpReceives(AcceptsAhead):
             completion.slab = self.pool.current
             self.pool.filled += received
         port.has_input = received == room  # else the socket is empty
-        self.list_channel(channel)
+        self.look_later(channel)
 
     # Hang-ups.
 
@@ -298,7 +281,7 @@ class IocpReceives(AcceptsAhead):
         if polling.poll.events & POLL_ABORT and not has_failed(cython.address(polling.operation)):
             if not port.receiving.is_pending:
                 self.fail(channel, port, ECONNRESET)
-                self.list_channel(channel)
+                self.look_later(channel)
 
     @cython.cfunc
     @cython.nogil

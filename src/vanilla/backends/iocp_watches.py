@@ -7,8 +7,7 @@
 from __future__ import annotations
 
 import cython
-from cython.cimports.libc.stdlib import abort, free, realloc
-from cython.cimports.libc.string import memset
+from cython.cimports.libc.stdlib import free
 from cython.cimports.vanilla.backends.acceptex import has_failed
 from cython.cimports.vanilla.backends.completions import OF_WATCH, Operation, new_operation
 from cython.cimports.vanilla.backends.interface import (
@@ -16,9 +15,8 @@ from cython.cimports.vanilla.backends.interface import (
     EVENT_HANGUP,
     EVENT_READABLE,
     EVENT_WRITABLE,
-    READY,
 )
-from cython.cimports.vanilla.backends.iocp_receives import SLOTS_FIRST
+from cython.cimports.vanilla.backends.listing import ROOM_FIRST, list_slot, make_table
 from cython.cimports.vanilla.net.platform import EBADF, EIO, EPERM, c_assert
 from cython.cimports.vanilla.net.windows import (
     INVALID_HANDLE_VALUE,
@@ -47,12 +45,12 @@ class IocpWatches(IocpSends):
     def __cinit__(self, *_: object) -> None:
         self.watched = cython.NULL
         self.watched_size = 0
-        self.rearmed = cython.NULL
-        self.rearmed_count = self.rearmed_size = 0
+        self.rearmed.slots = cython.NULL
+        self.rearmed.count = self.rearmed.size = 0
 
     def __dealloc__(self) -> None:
         free(self.watched)
-        free(self.rearmed)
+        free(self.rearmed.slots)
 
     @cython.cfunc
     @cython.nogil
@@ -66,27 +64,22 @@ class IocpWatches(IocpSends):
         is_persistent: cython.bint,
     ) -> cython.int:
         polling: cython.pointer[Polling]
-        size: cython.uint
         kind: cython.int = 0
         room: cython.int = cython.sizeof(cython.int)
         if getsockopt(fd, SOL_SOCKET, SO_TYPE, cython.cast(cython.p_char, cython.address(kind)), cython.address(room)):
             if WSAGetLastError() != WSAENOTSOCK:
                 return -last_errno()
             return -EBADF if find_handle(fd) == INVALID_HANDLE_VALUE else -EPERM
-        if slot >= self.watched_size:
-            size = max(self.watched_size * 2, slot + 1, SLOTS_FIRST)
-            self.watched = cython.cast(
-                cython.pointer[cython.pointer[Polling]],
-                realloc(self.watched, size * cython.sizeof(cython.pointer[Polling])),
-            )
-            if self.watched is cython.NULL:
-                abort()
-            memset(
-                self.watched + self.watched_size,
-                0,
-                (size - self.watched_size) * cython.sizeof(cython.pointer[Polling]),
-            )
-            self.watched_size = size
+        self.watched = cython.cast(
+            cython.pointer[cython.pointer[Polling]],
+            make_table(
+                self.watched,
+                cython.address(self.watched_size),
+                slot,
+                ROOM_FIRST,
+                cython.sizeof(cython.pointer[Polling]),
+            ),
+        )
         c_assert(self.watched[slot] is cython.NULL)
         polling = cython.cast(cython.pointer[Polling], new_operation(cython.sizeof(Polling), OF_WATCH, cython.NULL))
         polling.fd = cython.cast(cython.int, base_socket(fd))
@@ -133,7 +126,6 @@ class IocpWatches(IocpSends):
         """A watched socket is ready, or was closed, which is nobody's news: as with epoll it is watched no more."""
         found: cython.uint = polling.poll.events
         events: cython.int = 0
-        completion: cython.pointer[Completion]
         if has_failed(cython.address(polling.operation)) or found & POLL_LOCAL_CLOSE:
             self.watched[polling.slot] = cython.NULL
             self.outcomes.drop(cython.address(polling.operation))
@@ -146,29 +138,12 @@ class IocpWatches(IocpSends):
             events |= EVENT_HANGUP
         if found & (POLL_ABORT | POLL_CONNECT_FAIL):
             events |= EVENT_ERROR
-        completion = self.complete(READY, cython.NULL, events)
-        completion.start = cython.cast(cython.int, polling.slot)
-        completion.generation = polling.generation
+        self.report_ready(polling.slot, polling.generation, events)
         if polling.is_persistent:
-            self.list_watch(polling.slot)
+            list_slot(cython.address(self.rearmed), polling.slot)  # it has had its turn
         else:
             self.watched[polling.slot] = cython.NULL
             self.outcomes.drop(cython.address(polling.operation))
-
-    @cython.cfunc
-    @cython.nogil
-    @cython.exceptval(check=False)
-    def list_watch(self, slot: cython.uint) -> cython.void:
-        """Poll for a persistent watch again when the next wait begins: it has had its turn then."""
-        if self.rearmed_count == self.rearmed_size:
-            self.rearmed_size = max(self.rearmed_size * 2, SLOTS_FIRST)
-            self.rearmed = cython.cast(
-                cython.pointer[cython.uint], realloc(self.rearmed, self.rearmed_size * cython.sizeof(cython.uint))
-            )
-            if self.rearmed is cython.NULL:
-                abort()
-        self.rearmed[self.rearmed_count] = slot
-        self.rearmed_count += 1
 
     @cython.cfunc
     @cython.nogil
@@ -177,9 +152,9 @@ class IocpWatches(IocpSends):
         """Poll again for persistent watches that have been told of."""
         index: cython.int
         polling: cython.pointer[Polling]
-        for index in range(self.rearmed_count):
-            polling = self.watched[self.rearmed[index]]
+        for index in range(self.rearmed.count):
+            polling = self.watched[self.rearmed.slots[index]]
             if polling is not cython.NULL and not polling.operation.is_pending and not self.outcomes.poll(polling):
                 self.watched[polling.slot] = cython.NULL
                 self.outcomes.drop(cython.address(polling.operation))
-        self.rearmed_count = 0
+        self.rearmed.count = 0

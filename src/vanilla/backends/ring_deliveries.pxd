@@ -1,4 +1,5 @@
 from vanilla.backends.interface cimport Channel, Completion
+from vanilla.backends.listing cimport ChannelList
 from vanilla.backends.ring_listeners cimport RingListeners
 from vanilla.buffers cimport Slab
 
@@ -29,13 +30,11 @@ cdef class RingDeliveries(RingListeners):
     cdef unsigned int wait_number
     cdef Port *ports
     cdef unsigned int port_size
-    cdef Channel **listed        # to be looked at when the next wait begins
-    cdef int listed_count
-    cdef int listed_size
+    cdef ChannelList listed      # to be looked at when the next wait begins
     cdef Kept *delivered         # in the last wait
 
     cdef Port *keep_port(self, Channel *channel) noexcept nogil
-    cdef void list_channel(self, Channel *channel) noexcept nogil
+    cdef void look_later(self, Channel *channel) noexcept nogil
     cdef void stop_receiving(self, Channel *channel, Port *port) noexcept nogil
     cdef void deliver(self, Channel *channel, Port *port, Slab *slab, int start, int length) noexcept nogil
     cdef int report(self, Channel *channel, Port *port, Slab *slab, int start, int length) noexcept nogil

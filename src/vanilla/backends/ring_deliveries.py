@@ -8,10 +8,11 @@
 from __future__ import annotations
 
 import cython
-from cython.cimports.libc.stdlib import abort, free, malloc, realloc
+from cython.cimports.libc.stdlib import abort, free, malloc
 from cython.cimports.libc.string import memcpy, memset
-from cython.cimports.vanilla.backends.interface import RECEIVED
-from cython.cimports.vanilla.backends.ring_submissions import OF_RECEIVE, SLOTS_FIRST, name_operation
+from cython.cimports.vanilla.backends.interface import EVENTS_MAX, RECEIVED
+from cython.cimports.vanilla.backends.listing import list_channel, make_table
+from cython.cimports.vanilla.backends.ring_submissions import OF_RECEIVE, name_operation
 from cython.cimports.vanilla.buffers import claim, release
 
 
@@ -22,8 +23,8 @@ class RingDeliveries(RingListeners):
     def __cinit__(self, *_: object) -> None:
         self.ports = cython.NULL
         self.port_size = 0
-        self.listed = cython.NULL
-        self.listed_count = self.listed_size = 0
+        self.listed.channels = cython.NULL
+        self.listed.count = self.listed.size = 0
         self.delivered = cython.NULL
 
     def __dealloc__(self) -> None:
@@ -32,7 +33,7 @@ class RingDeliveries(RingListeners):
             drop_kept(cython.address(self.ports[index].first))
         drop_kept(cython.address(self.delivered))
         free(self.ports)
-        free(self.listed)
+        free(self.listed.channels)
 
     @cython.cfunc
     @cython.nogil
@@ -41,12 +42,10 @@ class RingDeliveries(RingListeners):
         """A blank port, for a channel that is new."""
         port: cython.pointer[Port]
         self.keep_channel(channel)
-        if self.port_size < self.channel_size:
-            self.ports = cython.cast(cython.pointer[Port], realloc(self.ports, self.channel_size * cython.sizeof(Port)))
-            if self.ports is cython.NULL:
-                abort()
-            memset(self.ports + self.port_size, 0, (self.channel_size - self.port_size) * cython.sizeof(Port))
-            self.port_size = self.channel_size
+        self.ports = cython.cast(
+            cython.pointer[Port],
+            make_table(self.ports, cython.address(self.port_size), channel.index, EVENTS_MAX, cython.sizeof(Port)),
+        )
         port = cython.address(self.ports[channel.index])
         memset(port, 0, cython.sizeof(Port))
         return port
@@ -54,22 +53,12 @@ class RingDeliveries(RingListeners):
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
-    def list_channel(self, channel: cython.pointer[Channel]) -> cython.void:
+    def look_later(self, channel: cython.pointer[Channel]) -> cython.void:
         """Look at the channel when the next wait begins."""
         port: cython.pointer[Port] = cython.address(self.ports[channel.index])
-        if port.is_listed:
-            return
-        if self.listed_count == self.listed_size:
-            self.listed_size = max(self.listed_size * 2, SLOTS_FIRST)
-            self.listed = cython.cast(
-                cython.pointer[cython.pointer[Channel]],
-                realloc(self.listed, self.listed_size * cython.sizeof(cython.pointer[Channel])),
-            )
-            if self.listed is cython.NULL:
-                abort()
-        port.is_listed = True
-        self.listed[self.listed_count] = channel
-        self.listed_count += 1
+        if not port.is_listed:
+            port.is_listed = True
+            list_channel(cython.address(self.listed), channel)
 
     @cython.cfunc
     @cython.nogil
@@ -101,8 +90,9 @@ class RingDeliveries(RingListeners):
             if channel.is_paused:
                 self.stop_receiving(channel, port)
             else:
-                self.list_channel(channel)
+                self.look_later(channel)
 
+    @cython.final  # so that it is called directly, for each request
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
@@ -142,6 +132,7 @@ class RingDeliveries(RingListeners):
             self.stop_receiving(channel, port)  # the rest is received where it belongs
         return length
 
+    @cython.final  # so that it is called directly, for each request
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
@@ -171,7 +162,7 @@ class RingDeliveries(RingListeners):
             kept.next = self.delivered
             self.delivered = kept
         channel.is_again = port.first is not cython.NULL
-        self.list_channel(channel)
+        self.look_later(channel)
 
     @cython.cfunc
     @cython.nogil
@@ -180,7 +171,7 @@ class RingDeliveries(RingListeners):
         """The peer has sent its last byte: say so now if nothing stands before it."""
         port.has_ended = True
         if channel.is_paused or port.first is not cython.NULL:
-            self.list_channel(channel)
+            self.look_later(channel)
         else:
             self.tell_end(channel, port)
 
@@ -203,7 +194,7 @@ class RingDeliveries(RingListeners):
         if channel.is_paused or (port.first is cython.NULL and port.wait_number != self.wait_number):
             self.complete_received(channel, port).result = -error
         else:
-            self.list_channel(channel)
+            self.look_later(channel)
 
 
 @cython.cfunc

@@ -9,11 +9,11 @@ from __future__ import annotations
 import cython
 from cython.cimports.libc.stdlib import abort, free, realloc
 from cython.cimports.vanilla.backends.interface import ACCEPTED, LISTENERS_MAX
+from cython.cimports.vanilla.backends.listing import ROOM_FIRST
 from cython.cimports.vanilla.backends.ring_submissions import (
     INDEX_MASK,
     KIND_BITS,
     OF_NOTHING,
-    SLOTS_FIRST,
     name_accept,
 )
 from cython.cimports.vanilla.backends.sockets import note_peer
@@ -161,7 +161,7 @@ class RingListeners(RingSubmissions):
     def keep_waiting(self, number: cython.int, fd: cython.int) -> cython.void:
         """Keep a connection until there is a place for it."""
         if self.waiting_count == self.waiting_size:
-            self.waiting_size = max(self.waiting_size * 2, SLOTS_FIRST)
+            self.waiting_size = max(self.waiting_size * 2, ROOM_FIRST)
             self.waiting = cython.cast(
                 cython.pointer[Accepted], realloc(self.waiting, self.waiting_size * cython.sizeof(Accepted))
             )

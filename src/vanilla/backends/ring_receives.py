@@ -14,12 +14,14 @@ import os
 
 import cython
 from cython.cimports.vanilla.backends.interface import RECEIVED
+from cython.cimports.vanilla.backends.listing import drop_first
 from cython.cimports.vanilla.backends.ring_deliveries import drop_kept
 from cython.cimports.vanilla.backends.ring_submissions import (
     OF_HANGUPS,
     OF_INPUT,
     OF_OUTPUT,
     OF_RECEIVE,
+    find_channel,
     name_operation,
 )
 from cython.cimports.vanilla.backends.sockets import Sockets
@@ -82,7 +84,7 @@ class RingReceives(RingDeliveries):
     def pause(self, channel: cython.pointer[Channel]) -> cython.void:
         channel.is_paused = True
         if not self.ports[channel.index].is_receiving:
-            self.list_channel(channel)  # to be watched for a hang-up
+            self.look_later(channel)  # to be watched for a hang-up
 
     @cython.cfunc
     @cython.nogil
@@ -91,7 +93,7 @@ class RingReceives(RingDeliveries):
         port: cython.pointer[Port] = cython.address(self.ports[channel.index])
         channel.is_paused = False
         if not port.is_receiving or port.first is not cython.NULL or channel.target_room > 0:
-            self.list_channel(channel)
+            self.look_later(channel)
 
     @cython.cfunc
     @cython.nogil
@@ -130,11 +132,11 @@ class RingReceives(RingDeliveries):
     def look_at_listed(self) -> cython.void:
         """Deliver what was kept for those that are not paused any more, and arm what is to be armed."""
         index: cython.int
-        count: cython.int = self.listed_count
+        count: cython.int = self.listed.count
         channel: cython.pointer[Channel]
         port: cython.pointer[Port]
         for index in range(count):
-            channel = self.listed[index]
+            channel = self.listed.channels[index]
             if channel.fd < 0:
                 continue
             port = cython.address(self.ports[channel.index])
@@ -149,12 +151,10 @@ class RingReceives(RingDeliveries):
                 self.complete(RECEIVED, channel, -port.error)
             elif port.has_ended:
                 self.tell_end(channel, port)
-                self.list_channel(channel)
+                self.look_later(channel)
             else:
                 self.arm(channel, port)
-        self.listed_count -= count
-        for index in range(self.listed_count):
-            self.listed[index] = self.listed[count + index]
+        drop_first(cython.address(self.listed), count)
 
     # Receiving.
 
@@ -197,7 +197,7 @@ class RingReceives(RingDeliveries):
             completion = self.complete_received(channel, port)
             completion.result = cython.cast(cython.int, received)
             port.is_full = received == channel.target_room
-            self.list_channel(channel)
+            self.look_later(channel)
         elif received == 0:
             self.end(channel, port)
         elif errno == EAGAIN:
@@ -213,7 +213,7 @@ class RingReceives(RingDeliveries):
         start: cython.int = 0
         result: cython.int = outcome.result
         slab: cython.pointer[Slab] = cython.NULL
-        channel: cython.pointer[Channel] = self.channel_of(outcome)
+        channel: cython.pointer[Channel] = find_channel(self.channels, outcome.user_data)
         port: cython.pointer[Port]
         if outcome.flags & OUTCOME_BUFFER:
             slab = self.offered.take(outcome.flags, result, cython.address(start))
@@ -222,7 +222,7 @@ class RingReceives(RingDeliveries):
         port = cython.address(self.ports[channel.index])
         if not outcome.flags & OUTCOME_MORE:
             port.is_receiving = port.is_stopping = False
-            self.list_channel(channel)
+            self.look_later(channel)
         if result > 0:
             self.deliver(channel, port, slab, start, result)
         elif result == 0:
@@ -237,7 +237,7 @@ class RingReceives(RingDeliveries):
     @cython.exceptval(check=False)
     def take_input(self, outcome: cython.pointer[Outcome]) -> cython.void:
         """A channel has become readable, or broken."""
-        channel: cython.pointer[Channel] = self.channel_of(outcome)
+        channel: cython.pointer[Channel] = find_channel(self.channels, outcome.user_data)
         port: cython.pointer[Port]
         if channel is cython.NULL:
             return
@@ -245,7 +245,7 @@ class RingReceives(RingDeliveries):
         port.is_polling = False
         port.is_full = True
         if channel.is_paused or channel.target_room == 0 or port.is_receiving or port.first is not cython.NULL:
-            self.list_channel(channel)
+            self.look_later(channel)
         elif port.wait_number != self.wait_number:
             self.receive_now(channel, port)
 
@@ -297,7 +297,7 @@ class RingReceives(RingDeliveries):
         while count == HANGUPS_MAX:
             count = epoll_wait(self.hangups_fd, events, HANGUPS_MAX, 0)
             for index in range(count):
-                channel = self.channel_named_by(events[index].data.u64)
+                channel = find_channel(self.channels, events[index].data.u64)
                 if channel is cython.NULL:
                     continue
                 port = cython.address(self.ports[channel.index])

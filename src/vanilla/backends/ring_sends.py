@@ -16,6 +16,7 @@ from cython.cimports.vanilla.backends.ring_submissions import (
     OF_NOTHING,
     OF_OUTPUT,
     OF_SEND,
+    find_channel,
     name_operation,
 )
 from cython.cimports.vanilla.backends.sockets import Sockets
@@ -117,7 +118,7 @@ class RingSends(RingReceives):
     @cython.exceptval(check=False)
     def take_writable(self, outcome: cython.pointer[Outcome]) -> cython.void:
         """A channel has become writable, or broken."""
-        channel: cython.pointer[Channel] = self.channel_of(outcome)
+        channel: cython.pointer[Channel] = find_channel(self.channels, outcome.user_data)
         if channel is cython.NULL:
             return
         channel.has_writable_armed = False

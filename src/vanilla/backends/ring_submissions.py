@@ -24,8 +24,6 @@ from cython.cimports.vanilla.net.uring import (
 
 from vanilla.backends.ring import TASK_RUNS
 
-SLOTS_FIRST = 64
-
 
 @cython.cclass
 class RingSubmissions(Sockets):
@@ -89,17 +87,3 @@ class RingSubmissions(Sockets):
         """Complete once a descriptor is ready, or broken."""
         entry: cython.pointer[Submission] = self.ring.submission(OP_POLL_ADD, fd, user_data)
         entry.operation_flags = mask
-
-    @cython.cfunc
-    @cython.nogil
-    @cython.exceptval(check=False)
-    def channel_of(self, outcome: cython.pointer[Outcome]) -> cython.pointer[Channel]:
-        """The open channel that an outcome is about; NULL if it is gone."""
-        return self.channel_named_by(outcome.user_data)
-
-    @cython.cfunc
-    @cython.nogil
-    @cython.exceptval(check=False)
-    def channel_named_by(self, user_data: cython.ulonglong) -> cython.pointer[Channel]:
-        channel: cython.pointer[Channel] = self.channels[(user_data >> KIND_BITS) & INDEX_MASK]
-        return channel if channel.fd >= 0 and channel.generation == user_data >> 32 else cython.NULL

@@ -1,4 +1,4 @@
-from vanilla.backends.interface cimport Completion
+from vanilla.backends.listing cimport SlotList
 from vanilla.backends.ring_sends cimport RingSends
 from vanilla.net.uring cimport Outcome, Submission
 
@@ -13,11 +13,8 @@ ctypedef struct Watched:
 cdef class RingWatches(RingSends):
     cdef Watched *watched
     cdef unsigned int watched_size
-    cdef unsigned int *rearmed
-    cdef int rearmed_count
-    cdef int rearmed_size
+    cdef SlotList rearmed        # when the next wait begins
 
     cdef void arm_watch(self, unsigned int slot) noexcept nogil
     cdef void take_watched(self, Outcome *outcome) noexcept nogil
-    cdef void list_watch(self, unsigned int slot) noexcept nogil
     cdef void rearm_watches(self) noexcept nogil
