@@ -23,9 +23,12 @@ PAIRS = sorted(
     for path in SOURCES.rglob("*.pxd")
     if path.with_suffix(".py").exists()
 )
+_RING = ("submissions", "listeners", "deliveries", "receives", "sends", "watches")
 ONLY_LINUX = {f"vanilla.backends.{name}" for name in ("epoll", "io_uring", "offered", "ring")}
+ONLY_LINUX |= {f"vanilla.backends.ring_{name}" for name in _RING}
 ONLY_BSD = {"vanilla.backends.kqueue"}
 ONLY_WINDOWS = {f"vanilla.backends.{name}" for name in ("acceptex", "completions", "iocp")}
+ONLY_WINDOWS |= {f"vanilla.backends.iocp_{name}" for name in ("receives", "sends", "watches")}
 ONLY_POSIX = {f"vanilla.backends.{name}" for name in ("poll", "readiness", "sockets")}
 IS_WINDOWS = sys.platform == "win32"
 IS_BSD = "VANILLA_KQUEUE" in os.environ or not (IS_WINDOWS or sys.platform.startswith("linux"))  # or its emulation

@@ -1,1 +1,1 @@
-"""One event mechanism a file, behind one small interface in completion style: the engine never knows which it is."""
+"""Event mechanisms, each behind one small interface in completion style: the engine never knows which one it is."""

@@ -15,9 +15,8 @@ from __future__ import annotations
 import cython
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.vanilla.backends.completions import OF_ACCEPT, OF_LISTENER, new_operation
-from cython.cimports.vanilla.backends.interface import ACCEPTED, ACCEPTS_MAX, LISTENERS_MAX
+from cython.cimports.vanilla.backends.interface import ACCEPTED, LISTENERS_MAX
 from cython.cimports.vanilla.net.platform import (
-    EAGAIN,
     ECONNABORTED,
     ECONNRESET,
     ENOMEM,
@@ -344,24 +343,10 @@ class AcceptsAhead(Backend):
     @cython.nogil
     @cython.exceptval(check=False)
     def accept_ready(self, number: cython.int) -> cython.void:
-        """Take what waits in a shared listener's backlog, up to a bound; the rest is told again."""
-        accepted: cython.int
-        fd: cython.int
-        peer: PeerAddress
-        completion: cython.pointer[Completion]
+        """A shared listener has something in its backlog; what is left there is told again."""
         self.has_listener_listed = True
-        if not self.has_listener_armed[number]:
-            return
-        for accepted in range(min(ACCEPTS_MAX, self.allowances[number])):
-            fd = self.accept(number, cython.address(peer))
-            if fd == -EAGAIN:
-                return
-            completion = self.complete(ACCEPTED, cython.NULL, fd)
-            completion.start = number
-            completion.peer = peer
-            if fd < 0:
-                return
-            self.allowances[number] -= 1
+        if self.has_listener_armed[number]:
+            self.accept_waiting(number)
 
     @cython.cfunc
     @cython.nogil

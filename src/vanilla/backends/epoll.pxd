@@ -1,4 +1,4 @@
-from vanilla.backends.interface cimport Channel, Completion
+from vanilla.backends.interface cimport Channel
 from vanilla.backends.readiness cimport Readiness
 from vanilla.net.linux cimport epoll_event
 

@@ -25,7 +25,6 @@ from cython.cimports.vanilla.backends.interface import (
     EVENT_WRITABLE,
     EVENTS_MAX,
     LISTENERS_MAX,
-    READY,
 )
 from cython.cimports.vanilla.backends.sockets import WATCHES_FROM, name_of, name_of_watch
 from cython.cimports.vanilla.buffers import SlabPool
@@ -179,7 +178,6 @@ class Epoll(Readiness):
     def report_watch(self, mask: cython.uint, name: cython.ulonglong) -> cython.void:
         """Turn one event of a watched descriptor into a completion."""
         events: cython.int = 0
-        completion: cython.pointer[Completion]
         if mask & EPOLLIN:
             events |= EVENT_READABLE
         if mask & EPOLLOUT:
@@ -188,9 +186,7 @@ class Epoll(Readiness):
             events |= EVENT_HANGUP
         if mask & EPOLLERR:
             events |= EVENT_ERROR
-        completion = self.complete(READY, cython.NULL, events)
-        completion.start = cython.cast(cython.int, cython.cast(cython.uint, name) - WATCHES_FROM)
-        completion.generation = cython.cast(cython.uint, name >> 32)
+        self.report_ready(cython.cast(cython.uint, name) - WATCHES_FROM, cython.cast(cython.uint, name >> 32), events)
 
     @cython.cfunc
     @cython.nogil
@@ -203,7 +199,7 @@ class Epoll(Readiness):
     @cython.nogil
     @cython.exceptval(check=False)
     def wait(self, timeout_ms: cython.longlong) -> cython.int:
-        again_count: cython.int = self.again_count
+        again_count: cython.int = self.again.count
         count: cython.int
         index: cython.int
         mask: cython.uint
@@ -223,7 +219,7 @@ class Epoll(Readiness):
             mask = self.events[index].events
             data = self.events[index].data.u64
             if data < cython.cast(cython.ulonglong, LISTENERS_MAX):
-                self.accept_ready(cython.cast(cython.int, data))
+                self.accept_waiting(cython.cast(cython.int, data))
                 continue
             if data == cython.cast(cython.ulonglong, LISTENERS_MAX):
                 read(self.wake_fd, cython.address(wakes), 8)

@@ -91,3 +91,5 @@ cdef class Backend:
         self, Channel *channel, const unsigned char *source, Py_ssize_t length, int error
     ) noexcept nogil
     cdef Completion *complete(self, int kind, Channel *channel, int result) noexcept nogil
+    cdef void report_ready(self, unsigned int slot, unsigned int generation, int events) noexcept nogil
+    cdef void accept_waiting(self, int number) noexcept nogil

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import cython
 from cython.cimports.libc.stdlib import abort, free, realloc
+from cython.cimports.vanilla.net.platform import EAGAIN
 
 RECEIVE_BYTES_MIN = 16 * 1024  # a receive is offered at least this much room: fewer calls for a large body
 EVENTS_MAX = 1024  # events taken in one wait
@@ -66,6 +67,35 @@ class Backend:
         completion.channel = channel
         completion.slab = cython.NULL
         return completion
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def report_ready(self, slot: cython.uint, generation: cython.uint, events: cython.int) -> cython.void:
+        """A new entry at the end of the list, of a watched descriptor: see `watch`."""
+        completion: cython.pointer[Completion] = self.complete(READY, cython.NULL, events)
+        completion.start = cython.cast(cython.int, slot)
+        completion.generation = generation
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def accept_waiting(self, number: cython.int) -> cython.void:
+        """Take what waits in one listener's backlog, up to a bound: the rest is for another wait."""
+        accepted: cython.int
+        fd: cython.int
+        peer: PeerAddress
+        completion: cython.pointer[Completion]
+        for accepted in range(min(ACCEPTS_MAX, self.allowances[number])):
+            fd = self.accept(number, cython.address(peer))
+            if fd == -EAGAIN:
+                return
+            completion = self.complete(ACCEPTED, cython.NULL, fd)
+            completion.start = number
+            completion.peer = peer
+            if fd < 0:
+                return
+            self.allowances[number] -= 1
 
     @cython.cfunc
     @cython.nogil

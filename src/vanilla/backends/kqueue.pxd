@@ -1,9 +1,10 @@
 from vanilla.backends.interface cimport Channel, Completion
+from vanilla.backends.listing cimport ChannelList
 from vanilla.backends.readiness cimport Readiness
 from vanilla.net.bsd cimport Kevent
 
 cdef long long TIMEOUT_MS_MAX
-cdef int CHANGES_FIRST, WATCHES_FIRST
+cdef int CHANGES_FIRST
 
 # What a channel has registered, by its index.
 ctypedef struct Standing:
@@ -28,9 +29,7 @@ cdef class Kqueue(Readiness):
     cdef int event_size
     cdef bint is_listener_registered[64]
     cdef bint has_listener_changes
-    cdef Channel **changing      # channels with something pending; one that was closed since has nothing
-    cdef int changing_count
-    cdef int changing_size
+    cdef ChannelList changing    # with something pending; one that was closed since has nothing
     cdef Standing *standings
     cdef unsigned int standing_size
     cdef Watched *watched

@@ -35,6 +35,7 @@ from cython.cimports.vanilla.backends.interface import (
     READY,
     RECEIVED,
 )
+from cython.cimports.vanilla.backends.listing import ROOM_FIRST, list_channel, make_table
 from cython.cimports.vanilla.backends.sockets import (
     A_PIPE,
     NAMES_FROM,
@@ -68,7 +69,6 @@ from cython.cimports.vanilla.net.posix import close, errno
 
 TIMEOUT_MS_MAX = 2**31 - 1  # 24 days, as elsewhere: far from what a kernel might not take
 CHANGES_FIRST = 64
-WATCHES_FIRST = 64
 
 
 @cython.final
@@ -83,8 +83,8 @@ class Kqueue(Readiness):
         self.changes = cython.NULL
         self.change_count = self.change_size = 0
         self.event_size = EVENTS_MAX
-        self.changing = cython.NULL
-        self.changing_count = self.changing_size = 0
+        self.changing.channels = cython.NULL
+        self.changing.count = self.changing.size = 0
         self.standings = cython.NULL
         self.standing_size = 0
         self.watched = cython.NULL
@@ -110,7 +110,7 @@ class Kqueue(Readiness):
             close(self.kqueue_fd)
         free(self.changes)
         free(self.events)
-        free(self.changing)
+        free(self.changing.channels)
         free(self.standings)
         free(self.watched)
 
@@ -145,20 +145,9 @@ class Kqueue(Readiness):
     @cython.exceptval(check=False)
     def register(self, channel: cython.pointer[Channel], interest: cython.int) -> cython.void:
         """Have the next wait register a channel for reading or writing."""
-        size: cython.int
         standing: cython.pointer[Standing] = cython.address(self.standings[channel.index])
         if standing.pending == 0:
-            if self.changing_count == self.changing_size:
-                size = max(self.changing_size * 2, CHANGES_FIRST)
-                self.changing = cython.cast(
-                    cython.pointer[cython.pointer[Channel]],
-                    realloc(self.changing, size * cython.sizeof(cython.pointer[Channel])),
-                )
-                if self.changing is cython.NULL:
-                    abort()
-                self.changing_size = size
-            self.changing[self.changing_count] = channel
-            self.changing_count += 1
+            list_channel(cython.address(self.changing), channel)
         standing.pending |= interest
 
     @cython.cfunc
@@ -203,8 +192,8 @@ class Kqueue(Readiness):
                         EV_ADD | EV_ENABLE if self.has_listener_armed[index] else EV_DELETE,
                         index,
                     )
-        for index in range(self.changing_count):
-            channel = self.changing[index]
+        for index in range(self.changing.count):
+            channel = self.changing.channels[index]
             standing = cython.address(self.standings[channel.index])
             c_assert(standing.pending == 0 or channel.fd >= 0)
             if standing.pending & EVENT_READABLE:
@@ -212,7 +201,7 @@ class Kqueue(Readiness):
             if standing.pending & EVENT_WRITABLE:
                 self.put(channel.fd, EVFILT_WRITE, EV_ADD | EV_ENABLE | EV_CLEAR, name_of(channel))
             standing.pending = 0
-        self.changing_count = 0
+        self.changing.count = 0
 
     # Listeners.
 
@@ -302,19 +291,15 @@ class Kqueue(Readiness):
         flags: cython.int = EV_ADD | EV_ENABLE | (0 if is_persistent else EV_ONESHOT)
         name: cython.ulonglong = name_of_watch(slot, generation)
         watched: cython.pointer[Watched]
-        size: cython.uint
         is_pipe: cython.bint
         result: cython.int = check_watchable(fd)
         if result < 0:
             return result
         is_pipe = result == A_PIPE
-        if slot >= self.watched_size:
-            size = max(self.watched_size * 2, slot + 1, WATCHES_FIRST)
-            self.watched = cython.cast(cython.pointer[Watched], realloc(self.watched, size * cython.sizeof(Watched)))
-            if self.watched is cython.NULL:
-                abort()
-            memset(self.watched + self.watched_size, 0, (size - self.watched_size) * cython.sizeof(Watched))
-            self.watched_size = size
+        self.watched = cython.cast(
+            cython.pointer[Watched],
+            make_table(self.watched, cython.address(self.watched_size), slot, ROOM_FIRST, cython.sizeof(Watched)),
+        )
         watched = cython.address(self.watched[slot])
         watched.generation = generation
         watched.fd = fd
@@ -408,9 +393,7 @@ class Kqueue(Readiness):
                 completion.result |= events
                 return
         watched.reported = self.completion_count
-        completion = self.complete(READY, cython.NULL, events)
-        completion.start = cython.cast(cython.int, slot)
-        completion.generation = watched.generation
+        self.report_ready(slot, watched.generation, events)
 
     # Waiting.
 
@@ -429,7 +412,7 @@ class Kqueue(Readiness):
     @cython.nogil
     @cython.exceptval(check=False)
     def wait(self, timeout_ms: cython.longlong) -> cython.int:
-        again_count: cython.int = self.again_count
+        again_count: cython.int = self.again.count
         count: cython.int
         index: cython.int
         timeout: timespec
@@ -465,7 +448,7 @@ class Kqueue(Readiness):
         elif number >= WATCHES_FROM:
             self.report_watch(event)
         elif number < cython.cast(cython.uint, LISTENERS_MAX):
-            self.accept_ready(cython.cast(cython.int, number))
+            self.accept_waiting(cython.cast(cython.int, number))
         elif number >= NAMES_FROM:  # else it is the wake-up, of which nothing is left to do
             channel = self.channel_named(name)
             if channel is not cython.NULL:

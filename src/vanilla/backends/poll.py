@@ -16,15 +16,16 @@ import os
 
 import cython
 from cython.cimports.libc.stdlib import abort, free, realloc
-from cython.cimports.vanilla.backends.interface import (
-    EVENT_ERROR,
-    EVENT_HANGUP,
-    EVENT_READABLE,
-    EVENT_WRITABLE,
-    LISTENERS_MAX,
-    READY,
+from cython.cimports.vanilla.backends.interface import LISTENERS_MAX
+from cython.cimports.vanilla.backends.sockets import (
+    NAMES_FROM,
+    WATCHES_FROM,
+    check_watchable,
+    events_polled,
+    name_of,
+    name_of_watch,
+    poll_mask,
 )
-from cython.cimports.vanilla.backends.sockets import NAMES_FROM, WATCHES_FROM, check_watchable, name_of, name_of_watch
 from cython.cimports.vanilla.buffers import SlabPool
 from cython.cimports.vanilla.net.platform import (
     EINTR,
@@ -33,12 +34,8 @@ from cython.cimports.vanilla.net.platform import (
 from cython.cimports.vanilla.net.posix import (
     POLL_OVER,
     POLL_ROOM,
-    POLLERR,
-    POLLHUP,
     POLLIN,
-    POLLNVAL,
     POLLOUT,
-    POLLRDHUP,
     close,
     errno,
     open_wake_pipe,
@@ -238,7 +235,6 @@ class Poll(Readiness):
         is_persistent: cython.bint,
     ) -> cython.int:
         at: cython.uint
-        events: cython.int = 0
         result: cython.int = check_watchable(fd)
         if result < 0:
             return result
@@ -253,11 +249,7 @@ class Poll(Readiness):
             while at < self.watch_size:
                 self.watch_places[at] = NOWHERE
                 at += 1
-        if interest & EVENT_READABLE:
-            events |= POLLIN | POLLRDHUP
-        if interest & EVENT_WRITABLE:
-            events |= POLLOUT
-        self.enter(fd, events, name_of_watch(slot, generation))
+        self.enter(fd, poll_mask(interest), name_of_watch(slot, generation))
         self.details[self.entry_count - 1].is_once = not is_persistent
         return 0
 
@@ -273,19 +265,9 @@ class Poll(Readiness):
     def report_watch(self, at: cython.int, mask: cython.int) -> cython.void:
         """Turn what a watched descriptor is ready for into a completion."""
         name: cython.ulonglong = self.details[at].name
-        events: cython.int = 0
-        completion: cython.pointer[Completion]
-        if mask & POLLIN:
-            events |= EVENT_READABLE
-        if mask & POLLOUT:
-            events |= EVENT_WRITABLE
-        if mask & (POLLHUP | POLLRDHUP):
-            events |= EVENT_HANGUP
-        if mask & (POLLERR | POLLNVAL):
-            events |= EVENT_ERROR
-        completion = self.complete(READY, cython.NULL, events)
-        completion.start = cython.cast(cython.int, cython.cast(cython.uint, name) - WATCHES_FROM)
-        completion.generation = cython.cast(cython.uint, name >> 32)
+        self.report_ready(
+            cython.cast(cython.uint, name) - WATCHES_FROM, cython.cast(cython.uint, name >> 32), events_polled(mask)
+        )
         if self.details[at].is_once:
             self.leave(name)
 
@@ -302,7 +284,7 @@ class Poll(Readiness):
     @cython.nogil
     @cython.exceptval(check=False)
     def wait(self, timeout_ms: cython.longlong) -> cython.int:
-        again_count: cython.int = self.again_count
+        again_count: cython.int = self.again.count
         ready: cython.int
         count: cython.int
         at: cython.int = 0
@@ -335,7 +317,7 @@ class Poll(Readiness):
         if number >= WATCHES_FROM:
             self.report_watch(at, mask)
         elif number < cython.cast(cython.uint, LISTENERS_MAX):
-            self.accept_ready(cython.cast(cython.int, number))
+            self.accept_waiting(cython.cast(cython.int, number))
         elif number == cython.cast(cython.uint, LISTENERS_MAX):
             while read(self.wake_fds[0], octets, 64) == 64:
                 pass

@@ -1,13 +1,10 @@
 from vanilla.backends.interface cimport Channel, Completion
+from vanilla.backends.listing cimport ChannelList
 from vanilla.backends.sockets cimport Sockets
-from vanilla.net.platform cimport PeerAddress
 
 cdef class Readiness(Sockets):
-    cdef Channel **again
-    cdef int again_count
-    cdef int again_size
+    cdef ChannelList again
 
-    cdef void accept_ready(self, int number) noexcept nogil
     cdef void take_ready(
         self, Channel *channel, bint is_readable, bint is_writable, bint is_ending, bint is_broken
     ) noexcept nogil

@@ -11,14 +11,13 @@ they completed things.
 from __future__ import annotations
 
 import cython
-from cython.cimports.libc.stdlib import abort, free, realloc
+from cython.cimports.libc.stdlib import free
 from cython.cimports.vanilla.backends.interface import (
-    ACCEPTED,
-    ACCEPTS_MAX,
     RECEIVE_BYTES_MIN,
     RECEIVED,
     WRITABLE,
 )
+from cython.cimports.vanilla.backends.listing import drop_first, list_channel
 from cython.cimports.vanilla.net.platform import (
     EAGAIN,
     ECONNRESET,
@@ -39,11 +38,11 @@ class Readiness(Sockets):
     """What becomes of a channel that is ready; the mechanism says which one is."""
 
     def __cinit__(self, *_: object) -> None:
-        self.again = cython.NULL
-        self.again_count = self.again_size = 0
+        self.again.channels = cython.NULL
+        self.again.count = self.again.size = 0
 
     def __dealloc__(self) -> None:
-        free(self.again)
+        free(self.again.channels)
 
     @cython.cfunc
     @cython.nogil
@@ -73,26 +72,6 @@ class Readiness(Sockets):
         close(channel.fd)
         channel.fd = -1
         channel.is_again = False
-
-    @cython.cfunc
-    @cython.nogil
-    @cython.exceptval(check=False)
-    def accept_ready(self, number: cython.int) -> cython.void:
-        """Take what waits in one listener's backlog, up to a bound; the rest is reported again."""
-        accepted: cython.int
-        fd: cython.int
-        peer: PeerAddress
-        completion: cython.pointer[Completion]
-        for accepted in range(min(ACCEPTS_MAX, self.allowances[number])):
-            fd = self.accept(number, cython.address(peer))
-            if fd == -EAGAIN:
-                return
-            completion = self.complete(ACCEPTED, cython.NULL, fd)
-            completion.start = number
-            completion.peer = peer
-            if fd < 0:
-                return
-            self.allowances[number] -= 1
 
     @cython.cfunc
     @cython.nogil
@@ -164,21 +143,9 @@ class Readiness(Sockets):
     @cython.exceptval(check=False)
     def push_again(self, channel: cython.pointer[Channel]) -> cython.void:
         """Receive from the channel at the next wait, which then does not block."""
-        size: cython.int
-        if channel.is_again:
-            return
-        if self.again_count == self.again_size:
-            size = max(self.again_size * 2, 64)
-            self.again = cython.cast(
-                cython.pointer[cython.pointer[Channel]],
-                realloc(self.again, size * cython.sizeof(cython.pointer[Channel])),
-            )
-            if self.again is cython.NULL:
-                abort()
-            self.again_size = size
-        channel.is_again = True
-        self.again[self.again_count] = channel
-        self.again_count += 1
+        if not channel.is_again:
+            channel.is_again = True
+            list_channel(cython.address(self.again), channel)
 
     @cython.cfunc
     @cython.nogil
@@ -188,13 +155,11 @@ class Readiness(Sockets):
         index: cython.int
         channel: cython.pointer[Channel]
         for index in range(count):
-            channel = self.again[index]
+            channel = self.again.channels[index]
             if channel.is_again:
                 channel.is_again = False
                 if not channel.is_paused:
                     self.receive(channel)
                 elif channel.is_broken:
                     self.complete(RECEIVED, channel, -ECONNRESET)
-        self.again_count -= count
-        for index in range(self.again_count):
-            self.again[index] = self.again[count + index]
+        drop_first(cython.address(self.again), count)

@@ -19,6 +19,8 @@ cdef inline unsigned long long name_of_watch(unsigned int slot, unsigned int gen
     return (<unsigned long long>generation << 32) | (slot + WATCHES_FROM)
 
 cdef int check_watchable(int fd) noexcept nogil
+cdef int poll_mask(int interest) noexcept nogil
+cdef int events_polled(int mask) noexcept nogil
 cdef void note_peer(PeerAddress *peer, sockaddr_in6 *address) noexcept nogil
 
 cdef class Sockets(Backend):

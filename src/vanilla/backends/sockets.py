@@ -8,9 +8,17 @@
 from __future__ import annotations
 
 import cython
-from cython.cimports.libc.stdlib import abort, free, realloc
+from cython.cimports.libc.stdlib import free
 from cython.cimports.libc.string import memcpy, memset
-from cython.cimports.vanilla.backends.interface import EVENTS_MAX, LISTENERS_MAX
+from cython.cimports.vanilla.backends.interface import (
+    EVENT_ERROR,
+    EVENT_HANGUP,
+    EVENT_READABLE,
+    EVENT_WRITABLE,
+    EVENTS_MAX,
+    LISTENERS_MAX,
+)
+from cython.cimports.vanilla.backends.listing import make_table
 from cython.cimports.vanilla.net.platform import (
     EAGAIN,
     EINTR,
@@ -23,6 +31,12 @@ from cython.cimports.vanilla.net.posix import (
     MSG_MORE,
     MSG_NOSIGNAL,
     MSG_PEEK,
+    POLLERR,
+    POLLHUP,
+    POLLIN,
+    POLLNVAL,
+    POLLOUT,
+    POLLRDHUP,
     S_ISDIR,
     S_ISFIFO,
     S_ISREG,
@@ -76,6 +90,36 @@ def check_watchable(fd: cython.int) -> cython.int:
     return A_PIPE if S_ISFIFO(status.st_mode) else 0
 
 
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def poll_mask(interest: cython.int) -> cython.int:
+    """What poll(2), or io_uring's poll, is asked for a watched descriptor."""
+    mask: cython.int = 0
+    if interest & EVENT_READABLE:
+        mask |= POLLIN | POLLRDHUP
+    if interest & EVENT_WRITABLE:
+        mask |= POLLOUT
+    return mask
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def events_polled(mask: cython.int) -> cython.int:
+    """What it told, as EVENT bits."""
+    events: cython.int = 0
+    if mask & POLLIN:
+        events |= EVENT_READABLE
+    if mask & POLLOUT:
+        events |= EVENT_WRITABLE
+    if mask & (POLLHUP | POLLRDHUP):
+        events |= EVENT_HANGUP
+    if mask & (POLLERR | POLLNVAL):
+        events |= EVENT_ERROR
+    return events
+
+
 @cython.cclass
 class Sockets(Backend):
     """Owns the listeners that it was given, and knows the channels that were added by their index."""
@@ -100,16 +144,16 @@ class Sockets(Backend):
     @cython.exceptval(check=False)
     def keep_channel(self, channel: cython.pointer[Channel]) -> cython.void:
         """Find the channel by its index from now on."""
-        size: cython.uint
-        if channel.index >= self.channel_size:
-            size = max(self.channel_size * 2, channel.index + 1, EVENTS_MAX)
-            self.channels = cython.cast(
-                cython.pointer[cython.pointer[Channel]],
-                realloc(self.channels, size * cython.sizeof(cython.pointer[Channel])),
-            )
-            if self.channels is cython.NULL:
-                abort()
-            self.channel_size = size
+        self.channels = cython.cast(
+            cython.pointer[cython.pointer[Channel]],
+            make_table(
+                self.channels,
+                cython.address(self.channel_size),
+                channel.index,
+                EVENTS_MAX,
+                cython.sizeof(cython.pointer[Channel]),
+            ),
+        )
         self.channels[channel.index] = channel
 
     @cython.cfunc
