@@ -58,3 +58,4 @@ cdef class Request:
     cdef void leave(self) noexcept
     cdef bytes copy(self, Py_ssize_t start, Py_ssize_t end)
     cdef int split_target(self) except -1
+    cdef bint has_field(self, const unsigned char *lower, Py_ssize_t length) noexcept nogil

@@ -1,3 +1,4 @@
+from vanilla.contract.compiled cimport CompiledHandler
 from vanilla.contract.request cimport Framed, Request
 from vanilla.contract.response cimport Response
 from vanilla.engine.connections cimport Connection
@@ -12,6 +13,7 @@ cdef object _CLOSE, _SUSPEND
 
 cdef class Handling(Resuming):
     cdef object handler
+    cdef CompiledHandler compiled    # the same, where it is one
 
     cdef bint handle_request(self, Burst *burst, int position, long long entered_ns) except -1
     cdef bint suspend(self, Burst *burst, int position, Py_ssize_t start, long long entered_ns) except -1

@@ -44,7 +44,10 @@ class Handling(Resuming):
         self.calling = connection
         self.counts.requests += 1
         try:
-            result = self.handler(self.request, self.response, self.worker)
+            if self.compiled is not None:
+                result = self.compiled.answer(self.request, self.response, self.worker)
+            else:
+                result = self.handler(self.request, self.response, self.worker)
             if result is not None and self.runner is not None:
                 result = self.run_coroutine(result)
             if self.response.source is not None and result is not _SUSPEND:

@@ -1,3 +1,4 @@
+from vanilla.contract.compiled cimport CompiledHandler
 from vanilla.atomics cimport ACQUIRE, RELEASE, atomic_load, atomic_or
 from vanilla.backends.interface cimport Completion
 from vanilla.contract.request cimport Request

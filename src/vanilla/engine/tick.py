@@ -93,6 +93,7 @@ class Engine(Handling):
         offload_queue: int = 64,
     ) -> None:
         self.handler = handler
+        self.compiled = handler if isinstance(handler, CompiledHandler) else None
         self.ignores_disconnect = ignores_disconnect
         self.make_offloads = functools.partial(
             Offload, offload_threads, offload_queue, f"vanilla-worker-{worker.index}-offload"

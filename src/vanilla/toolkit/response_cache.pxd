@@ -1,5 +1,6 @@
 from libc.string cimport memcmp
 
+from vanilla.contract.compiled cimport CompiledHandler
 from vanilla.contract.request cimport Request
 from vanilla.contract.response cimport RAW, Response
 from vanilla.contract.worker cimport Worker
@@ -35,7 +36,7 @@ cdef class Flight:
 
     cdef int land(self, object worker, bint is_kept) except -1
 
-cdef class CachedHandler:
+cdef class CachedHandler(CompiledHandler):
     cdef readonly object handler
     cdef double ttl
     cdef double stale_seconds
@@ -51,7 +52,6 @@ cdef class CachedHandler:
     cdef Store spare             # for calls without a worker
 
     cdef Store reach(self, object worker)
-    cdef object answer(self, Request request, Response response, object worker)
     cdef object answer_slowly(self, Request request, Response response, object worker, Store store, Py_ssize_t slot)
     cdef object lead(self, Request request, Response response, object worker, Flight flight)
     cdef object follow(self, Request request, Response response, object worker, Store store, Flight flight)

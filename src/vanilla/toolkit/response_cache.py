@@ -123,7 +123,7 @@ class Flight:
 
 @cython.final
 @cython.cclass
-class CachedHandler:
+class CachedHandler(CompiledHandler):
     """The handler that `cached` makes. What it has counted, of all workers:
 
     hits: answers from the cache, those after a wait and 304s among them.
@@ -156,10 +156,6 @@ class CachedHandler:
         self.refreshes_behind = True
         self.stores = []
         self.counts = []
-
-    def __call__(self, request: Request, response: Response, worker: object) -> object:
-        """Answer from the cache, or have the handler do it."""
-        return self.answer(request, response, worker)
 
     @property
     def is_async(self) -> bool:

@@ -1,4 +1,6 @@
+from vanilla.contract.compiled cimport CompiledHandler
 from vanilla.contract.request cimport Request
+from vanilla.contract.response cimport Response
 
 # A node of the tree: what stands on the way to it, and where the ways from it lead.
 ctypedef struct Node:
@@ -21,13 +23,14 @@ cdef class Route:
     cdef tuple pieces            # of the pattern: bytes, and (kind, name) for what is variable
     cdef tuple names             # of the variable parts, in their order
     cdef object call             # the handler, or what collects a streamed content for it
+    cdef CompiledHandler compiled    # the same, where it is one
 
 cdef class Leaf:
     cdef list routes             # by the method's index; None where there is none
     cdef dict others             # by the method's name, for those without an index
     cdef bytes allowed           # what Allow says of this leaf alone
 
-cdef class Router:
+cdef class Router(CompiledHandler):
     cdef readonly list routes
     cdef dict by_name
     cdef dict by_shape
@@ -44,7 +47,6 @@ cdef class Router:
     cdef unsigned int *masks     # of leaves: the methods that each has
     cdef int node_count
 
-    cdef object answer(self, Request request, object response, object worker)
     cdef object answer_otherwise(self, Request request, object response, object worker, bytes path, int index)
     cdef int find(
         self, int number, const unsigned char *path, Py_ssize_t at, Py_ssize_t end, unsigned int mask, int *marks,

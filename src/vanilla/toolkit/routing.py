@@ -47,6 +47,7 @@ class Route:
         self.pieces = parse_pattern(pattern)
         self.names = tuple(piece[1] for piece in self.pieces if type(piece) is tuple)
         self.call = handler
+        self.compiled = None
 
     def __repr__(self) -> str:
         return f"<Route {self.method.decode() if self.method else 'any method'} {self.pattern}: {self.handler!r}>"
@@ -111,7 +112,7 @@ class Leaf:
 
 @cython.final
 @cython.cclass
-class Router:
+class Router(CompiledHandler):
     """A handler that calls the handler of the route, which finds the variable parts of the path in `request.params`.
 
     A pattern is a path. A segment of it that begins with `:` is a parameter, and stands for one segment that is not
@@ -158,10 +159,6 @@ class Router:
 
     def __repr__(self) -> str:
         return f"<Router of {len(self.routes)} routes>"
-
-    def __call__(self, request: object, response: object, worker: object) -> object:
-        """The handler: of a server, of another router's route, or in a test."""
-        return self.answer(request, response, worker)
 
     @property
     def is_async(self) -> bool:
@@ -271,7 +268,7 @@ class Router:
     # Routing.
 
     @cython.cfunc
-    def answer(self, request: Request, response: object, worker: object) -> object:
+    def answer(self, request: Request, response: Response, worker: object) -> object:
         """Call what the request is for."""
         data: cython.p_const_uchar = request.framed.slab.bytes
         start: cython.Py_ssize_t = request.framed.target_start
@@ -303,6 +300,8 @@ class Router:
                 request.routed = path
                 request._params = None
                 request.is_read = True
+                if route.compiled is not None:
+                    return route.compiled.answer(request, response, worker)
                 return route.call(request, response, worker)
         return self.answer_otherwise(request, response, worker, data[:end], index)
 
@@ -430,6 +429,7 @@ class Router:
         streams: bool = self.streams_requests
         for route in self.routes:
             route.call = _collecting(route.handler) if streams else route.handler
+            route.compiled = route.call if isinstance(route.call, CompiledHandler) else None
         branches: list[Branch] = list(grow([(route.pieces, route) for route in self.routes]).number())
         labels: bytes = b"".join([branch.label for branch in branches])
         spans: int = sum(branch.span() for branch in branches)

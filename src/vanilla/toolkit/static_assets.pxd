@@ -1,3 +1,4 @@
+from vanilla.contract.compiled cimport CompiledHandler
 from vanilla.contract.request cimport Request
 from vanilla.contract.response cimport Response
 
@@ -11,12 +12,11 @@ cdef class Asset:
     cdef readonly tuple variants
     cdef dict chosen               # by the value of Accept-Encoding
 
-cdef class StaticAssets:
+cdef class StaticAssets(CompiledHandler):
     cdef readonly dict assets      # by path, escaped as clients do
     cdef Asset fallback
     cdef object not_found
 
-    cdef object answer(self, Request request, Response response, object worker)
     cdef Asset look_up(self, Request request)
 
 cdef Variant choose_variant(Asset asset, Request request)

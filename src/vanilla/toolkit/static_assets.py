@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import cython
+from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
+from cython.cimports.libc.string import memchr, memcmp
 
 from vanilla.toolkit.conditional import Outcome, etag, evaluate, not_modified_fields
 from vanilla.toolkit.fields import combined
@@ -62,7 +64,7 @@ class Asset:
 
 @cython.final
 @cython.cclass
-class StaticAssets:
+class StaticAssets(CompiledHandler):
     """The handler that `static_assets` makes."""
 
     def __init__(self, assets: dict[bytes, Asset], fallback: Asset | None, not_found: object) -> None:
@@ -70,16 +72,12 @@ class StaticAssets:
         self.fallback = fallback
         self.not_found = not_found
 
-    def __call__(self, request: object, response: object, worker: object) -> object:
-        """Answer from the bundle."""
-        return self.answer(request, response, worker)
-
     @cython.cfunc
     def answer(self, request: Request, response: Response, worker: object) -> object:
         """Look the path up, and append the answer that was made at the start."""
         asset: Asset
         variant: Variant
-        if not request.framed.is_head and request.method != b"GET":
+        if not request.framed.is_head and not is_get(request):
             return response.reply(405, headers=((b"Allow", b"GET, HEAD"),))
         asset = self.look_up(request)
         if asset is None:
@@ -87,7 +85,7 @@ class StaticAssets:
                 return self.not_found(request, response, worker)
             return response.reply(404, b"Not Found\n", content_type=b"text/plain; charset=utf-8")
         variant = choose_variant(asset, request)
-        if request.header(b"if-none-match") is not None or request.header(b"if-match") is not None:
+        if request.has_field(b"if-none-match", 13) or request.has_field(b"if-match", 8):
             outcome = evaluate(request, etag=variant.etag)
             if outcome is Outcome.NOT_MODIFIED:
                 append_answer(response, b"HTTP/1.1 304 Not Modified\r\n", variant.unchanged)
@@ -100,13 +98,34 @@ class StaticAssets:
     @cython.cfunc
     def look_up(self, request: Request) -> Asset:
         """The asset of a path, or None; a page of the application's own is what it begins with."""
-        path: bytes = request.path
+        path: bytes = read_path(request)
         asset: Asset = self.assets.get(path)
         if asset is None and b"%" in path:
             asset = self.assets.get(_canonical(path))
         if asset is None and self.fallback is not None and _is_page(path, request.header(b"accept")):
             return self.fallback
         return asset
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def is_get(request: Request) -> cython.bint:
+    """Whether the method is GET."""
+    method: cython.p_const_uchar = request.framed.slab.bytes + request.framed.start
+    return request.framed.method_end - request.framed.start == 3 and memcmp(method, b"GET", 3) == 0
+
+
+@cython.cfunc
+def read_path(request: Request) -> bytes:
+    """`request.path`, which is not kept: a hit asks for it once."""
+    data: cython.p_const_char = cython.cast(cython.p_const_char, request.framed.slab.bytes + request.framed.target_start)
+    length: cython.Py_ssize_t = request.framed.target_end - request.framed.target_start
+    query: cython.p_const_char
+    if length == 0 or data[0] != b"/":
+        return request.path
+    query = cython.cast(cython.p_const_char, memchr(data, 63, length))
+    return PyBytes_FromStringAndSize(data, length if query is cython.NULL else query - data)
 
 
 @cython.cfunc

@@ -1,0 +1,19 @@
+"""Handlers that are compiled, called by the engine without Python's calling convention: no tuple, no argument parsing."""
+
+from __future__ import annotations
+
+import cython
+
+
+@cython.cclass
+class CompiledHandler:
+    """A handler whose `answer` is a C function; anybody else calls it as any handler."""
+
+    def __call__(self, request: Request, response: Response, worker: object) -> object:
+        """What `answer` does."""
+        return self.answer(request, response, worker)
+
+    @cython.cfunc
+    def answer(self, request: Request, response: Response, worker: object) -> object:
+        """Answer one request, as a handler does. A subclass has it."""
+        raise NotImplementedError
