@@ -1,4 +1,4 @@
-"""Handlers that are compiled, called by the engine without Python's calling convention: no tuple, no argument parsing."""
+"""Compiled handlers, called by the engine without Python's calling convention: no tuple, no argument parsing."""
 
 from __future__ import annotations
 

@@ -119,7 +119,8 @@ def is_get(request: Request) -> cython.bint:
 @cython.cfunc
 def read_path(request: Request) -> bytes:
     """`request.path`, which is not kept: a hit asks for it once."""
-    data: cython.p_const_char = cython.cast(cython.p_const_char, request.framed.slab.bytes + request.framed.target_start)
+    target: cython.p_const_uchar = request.framed.slab.bytes + request.framed.target_start
+    data: cython.p_const_char = cython.cast(cython.p_const_char, target)
     length: cython.Py_ssize_t = request.framed.target_end - request.framed.target_start
     query: cython.p_const_char
     if length == 0 or data[0] != b"/":
