@@ -17,6 +17,8 @@ PROFILES = {
             "routing_16", "a route with a parameter, 16 deep", depth=16, saturates=True, target=ROUTED, reference=PLAIN
         ),
         Profile("middlewares_16", "three middlewares, 16 deep", depth=16, saturates=True, reference=PLAIN),
+        Profile("cached", "an answer of the cache, 64 connections", saturates=True, reference=PLAIN),
+        Profile("cached_16", "an answer of the cache, 16 deep", depth=16, saturates=True, reference=PLAIN),
         Profile("assets", "a page of a bundle, 64 connections", saturates=True, reference=PLAIN),
         Profile("assets_16", "a page of a bundle, 16 deep", depth=16, saturates=True, reference=PLAIN),
         *(
@@ -39,6 +41,8 @@ def servers_of(name: str, python: str) -> list[Server]:
     """Those that take part in a profile, what they are compared with first."""
     if name == "routing_16":
         return [_vanilla(python, PLAIN, "hello"), *[_routes(python, count) for count in (50, 500, 5000)]]
+    if name in ("cached", "cached_16"):
+        return [_vanilla(python, PLAIN, "hello"), _vanilla(python, "vanilla-cached", "cached_page")]
     if name in ("assets", "assets_16"):
         return [_vanilla(python, PLAIN, "hello"), _vanilla(python, "vanilla-assets", "assets")]
     if name.startswith("static_"):

@@ -108,3 +108,8 @@ def test_every_name_of_the_toolkit_is_described(path: pathlib.Path) -> None:
 @pytest.mark.parametrize("handed", [Request, Response, Worker, Parked, Takeover])
 def test_every_name_that_a_handler_sees_is_described(handed: type) -> None:
     assert {name for name in vars(handed) if name[0] != "_"} <= rows("contract.md").keys()
+
+
+def test_every_example_is_in_their_list() -> None:
+    listed = re.findall(r"^\| \[(\w+)\]\(\1/\) \|", (ROOT / "examples" / "README.md").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(path.parent.name for path in (ROOT / "examples").glob("*/app.py"))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vanilla import Request, Response, Worker
 from vanilla.toolkit.composition import Handler, compose
+from vanilla.toolkit.response_cache import cached
 from vanilla.toolkit.routing import Router
 from vanilla.toolkit.static_assets import static_assets
 from vanilla.toolkit.static_files import static_files
@@ -58,6 +59,12 @@ def leave(request: Request, response: Response, worker: Worker) -> None:
 wrapped = compose(hello, passing, passing, passing)
 hooked = compose(hello, hooking, hooking, hooking)
 
+
+def page(request: Request, response: Response, worker: Worker) -> None:
+    response.reply(200, b"Hello, World!", content_type="text/plain")
+
+
+cached_page = cached(page, ttl=3600)
 files = static_files(os.environ.get("FOLDER", "."), not_found=hello)
 with tempfile.TemporaryDirectory() as bundle:
     Path(bundle, "index.html").write_bytes(b"Hello, World!")
