@@ -24,7 +24,8 @@ VALID = [
     pytest.param(b"5\r\n0\r\n\r\n\r\n0\r\n\r\n", b"0\r\n\r\n", id="content_that_looks_like_the_end"),
     pytest.param(b"100\r\n" + bytes(range(256)) + b"\r\n0\r\n\r\n", bytes(range(256)), id="every_octet"),
     pytest.param(b"5;a\r\nhello\r\n0;b=c\r\n\r\n", b"hello", id="extensions"),
-    pytest.param(b"5 ; a = b\t;c\r\nhello\r\n0\t;\r\n\r\n", b"hello", id="extensions_between_spaces"),
+    pytest.param(b"5 ; a = b\t;c\r\nhello\r\n0\t;\td\r\n\r\n", b"hello", id="extensions_between_spaces"),
+    pytest.param(b'5;a="; ";b="\\\\"\r\nhello\r\n0\r\n\r\n', b"hello", id="quoted_semicolon"),
     pytest.param(b'5;a="x;y\\"z \xe4"\r\nhello\r\n0\r\n\r\n', b"hello", id="quoted_extension"),
     pytest.param(b"5\r\nhello\r\n0\r\nX: y\r\n\r\n", b"hello", id="one_trailer"),
     pytest.param(b"5\r\nhello\r\n0\r\nX:\r\nContent-Length:\t9 \r\n\r\n", b"hello", id="two_trailers"),
@@ -34,6 +35,15 @@ REFUSED = [
     pytest.param(b"\r\n0\r\n\r\n", 400, id="no_size"),
     pytest.param(b"\n", 400, id="lf_for_a_size"),
     pytest.param(b";a\r\n\r\n", 400, id="extension_without_size"),
+    pytest.param(b"5;\r\nhello\r\n0\r\n\r\n", 400, id="semicolon_without_extension"),
+    pytest.param(b"5; \r\nhello\r\n0\r\n\r\n", 400, id="semicolon_and_space"),
+    pytest.param(b"5;;a\r\nhello\r\n0\r\n\r\n", 400, id="two_semicolons"),
+    pytest.param(b"5;a;\r\nhello\r\n0\r\n\r\n", 400, id="semicolon_behind_an_extension"),
+    pytest.param(b"5;=b\r\nhello\r\n0\r\n\r\n", 400, id="extension_without_name"),
+    pytest.param(b'5;"a"\r\nhello\r\n0\r\n\r\n', 400, id="quoted_extension_name"),
+    pytest.param(b'5;a="b\r\nhello\r\n0\r\n\r\n', 400, id="open_quote"),
+    pytest.param(b'5;a="b\\"\r\nhello\r\n0\r\n\r\n', 400, id="escaped_quote"),
+    pytest.param(b"0;\r\n\r\n", 400, id="semicolon_behind_the_last_size"),
     pytest.param(b" 5\r\nhello\r\n0\r\n\r\n", 400, id="space_before_the_size"),
     pytest.param(b"5 \r\nhello\r\n0\r\n\r\n", 400, id="space_after_the_size"),
     pytest.param(b"5 a\r\nhello\r\n0\r\n\r\n", 400, id="extension_without_semicolon"),
@@ -133,7 +143,7 @@ def test_no_content_at_all_may_be_the_limit(body: ModuleType) -> None:
     [
         pytest.param(b"5;ab\r\nhello\r\n0\r\n\r\n", 3, id="one_chunk"),
         pytest.param(b"5\r\nhello\r\n0;ab\r\n\r\n", 3, id="last_chunk"),
-        pytest.param(b"5 ;ab\r\nhello\r\n0;\r\n\r\n", 5, id="over_all_chunks"),
+        pytest.param(b"5 ;ab\r\nhello\r\n0;c\r\n\r\n", 6, id="over_all_chunks"),
         pytest.param(b"0005\r\nhello\r\n00\r\n\r\n", 4, id="leading_zeros"),
         pytest.param(b"5\r\nhello\r\n0\r\n\r\n", 0, id="none"),
     ],
@@ -162,7 +172,9 @@ def test_trailers_are_bounded(body: ModuleType) -> None:
     assert whole(body, wire, trailer_bytes_max=7) == (len(wire), b"")
 
 
-SIZE = re.compile(rb"0*([0-9A-Fa-f]{1,10})((?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?)\r\n")
+QUOTED = rb'"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"'
+EXTENSION = rb";[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z](?:[\t\x20\x21\x23-\x3a\x3c-\x7e\x80-\xff]|" + QUOTED + rb")*"
+SIZE = re.compile(rb"0*([0-9A-Fa-f]{1,10})((?:[ \t]*(?:" + EXTENSION + rb")+)?)\r\n")
 TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r\n")
 
 

@@ -97,7 +97,8 @@ def test_over_a_socket_every_refusal_is_explained() -> None:
         head, _, content = answer.partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 %d " % status)
         assert b"\r\nContent-Length: %d\r\n" % len(content) in head + b"\r\n"
-        assert title in content
+        assert json.loads(content) == {"title": title.decode(), "status": status}
+        assert b"\r\nContent-Type: application/problem+json" in head
     assert b"\r\nAllow: GET, " in answers[2]
     head, _, content = answers[3].partition(b"\r\n\r\n")
     assert (head.startswith(b"HTTP/1.1 418 "), content) == (True, b"")

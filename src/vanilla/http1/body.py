@@ -3,6 +3,7 @@
     chunked-body = *chunk last-chunk trailer-section CRLF
     chunk        = chunk-size [ chunk-ext ] CRLF chunk-data CRLF
     last-chunk   = 1*"0" [ chunk-ext ] CRLF
+    chunk-ext    = *( BWS ";" BWS token [ BWS "=" BWS ( token / quoted-string ) ] )
 
 Extensions are skipped, trailer fields are checked and dropped: sections 7.1.1 and 7.1.2 let a recipient do both.
 """
@@ -16,11 +17,12 @@ if not cython.compiled:
 
 CONTENT_TOO_LARGE, FIELDS_TOO_LARGE = -413, -431
 CHUNK_BYTES_MAX = 2**40  # a size above it is malformed: refused long before a sum could overflow
-SEMICOLON = 59
+QUOTE, SEMICOLON, BACKSLASH = 34, 59, 92
 
 # What the next byte is. A state machine by bytes, but for the data, which moves in one piece.
 SIZE_FIRST, SIZE, SPACE, EXTENSION, SIZE_LF, DATA, DATA_CR, DATA_LF = range(8)
 TRAILER_FIRST, TRAILER_NAME, TRAILER_VALUE, TRAILER_LF, LAST_LF = range(8, 13)
+EXTENSION_FIRST, QUOTED, ESCAPED = range(13, 16)
 
 
 @cython.final
@@ -93,16 +95,12 @@ def decode_chunked(
             else:
                 chunked.state = SPACE
                 at -= 1
-        elif chunked.state == SPACE or chunked.state == EXTENSION:
-            if octet == CR and chunked.state == EXTENSION:
-                chunked.state = SIZE_LF
-                continue
+        elif chunked.state == EXTENSION and octet == CR:
+            chunked.state = SIZE_LF
+        elif chunked.state == SPACE or chunked.state == EXTENSION or chunked.state >= EXTENSION_FIRST:
             chunked.extension_bytes += 1
-            if octet == SEMICOLON:
-                chunked.state = EXTENSION
-            elif chunked.state == SPACE and octet != SP and octet != HTAB:
-                return BAD_REQUEST  # only a semicolon may follow the space behind a size
-            if not _CLASS[octet] & VALUE or chunked.extension_bytes > chunked.extension_bytes_max:
+            chunked.state = next_in_extension(chunked.state, octet)
+            if chunked.state < 0 or chunked.extension_bytes > chunked.extension_bytes_max:
                 return BAD_REQUEST
         elif chunked.state == SIZE_LF:
             if octet != LF:
@@ -128,6 +126,31 @@ def decode_chunked(
             if chunked.state < 0:
                 return BAD_REQUEST
     return INCOMPLETE
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def next_in_extension(state: cython.int, octet: cython.uchar) -> cython.int:
+    """The state after `octet` behind a size, or -1 where no extension goes on like this.
+
+    What it is called has to be there, and quotes have to close: elsewhere a line's end may be seen where none is.
+    """
+    if not _CLASS[octet] & VALUE:
+        return -1
+    if state == QUOTED or state == ESCAPED:
+        if state == ESCAPED:
+            return QUOTED
+        return EXTENSION if octet == QUOTE else ESCAPED if octet == BACKSLASH else QUOTED
+    if octet == SEMICOLON:
+        return EXTENSION_FIRST if state != EXTENSION_FIRST else -1
+    if octet == SP or octet == HTAB:
+        return state
+    if state == SPACE:
+        return -1  # only a semicolon may follow the space behind a size
+    if state == EXTENSION_FIRST:
+        return EXTENSION if _CLASS[octet] & TOKEN else -1
+    return QUOTED if octet == QUOTE else EXTENSION
 
 
 @cython.cfunc

@@ -64,8 +64,9 @@ def describe(
 def with_problems(inner: Handler) -> Handler:
     """Middleware: refusals without content get one that says what their status means.
 
-    Every answer of 400 to 599 without content is meant, whoever gave it: your handler, a router's 404 and 405, what is
-    raised. Its fields stay. One that has content, or is streamed, stays as it is.
+    Every answer of 400 to 599 without content, or with nothing but its status's phrase, is meant, whoever gave it: your
+    handler, a router's 404 and 405, what is raised. Its fields stay. One that has other content, or is streamed, stays
+    as it is.
     """
 
     def handle(request: Request, response: Response, worker: Worker) -> Any:
@@ -78,6 +79,6 @@ def with_problems(inner: Handler) -> Handler:
 def _explain(request: Request, response: Response, worker: Worker) -> None:
     """The hook: `content` is None for what cannot be changed."""
     status = response.status
-    if status >= 400 and response.content == b"":
+    if status >= 400 and response.content in (b"", REASONS.get(status, b"") + b"\n"):
         response.replace_content(describe(status))
         response.set_header(b"Content-Type", PROBLEM_TYPE)
