@@ -42,7 +42,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+"')
 _PARAMETER_NAME = re.compile(r";\s*([^\s;=]+)\s*=")
 _NOT_IN_A_FILE_NAME = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"|?*\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]')
-_DEVICE = re.compile(r"(?:CON|PRN|AUX|NUL|COM[0-9]|LPT[0-9])(?:\..*)?", re.IGNORECASE)
+_DEVICE = re.compile(r"(?:CON|PRN|AUX|NUL|(?:COM|LPT)[0-9¹²³]) *(?:\..*)?", re.IGNORECASE)
 
 Continuation = Callable[[Request, Response, Worker, Any, Event], Step | None]
 
@@ -483,10 +483,9 @@ def safe_file_name(name: str | None) -> str:
     """
     text = re.split(r"[/\\]", unicodedata.normalize("NFC", name or ""))[-1]
     text = _NOT_IN_A_FILE_NAME.sub("", text).strip(". ") or "file"
-    if _DEVICE.fullmatch(text) is not None:
-        text = "_" + text
     stem, dot, extension = text.rpartition(".")
     if not dot or len(extension.encode()) > 20:
         stem, dot, extension = text, "", ""
     room = FILE_NAME_BYTES_MAX - len((dot + extension).encode())
-    return stem.encode()[:room].decode(errors="ignore").rstrip(". ") + dot + extension or "file"
+    safe = stem.encode()[:room].decode(errors="ignore").rstrip(". ") + dot + extension or "file"
+    return "_" + safe if _DEVICE.fullmatch(safe) is not None else safe  # which is short, if it is one
