@@ -160,6 +160,13 @@ class Backend:
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
+    def take_kept(self, number: cython.int, peer: cython.pointer[PeerAddress]) -> cython.int:
+        """One of `kept_count`, to be given to another worker: its descriptor, or -EAGAIN if none is of this listener."""
+        return -EAGAIN
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
     def close_listener(self, number: cython.int) -> cython.void:
         """Stop listening for good."""
 

@@ -135,7 +135,7 @@ class IoUring(RingWatches):
             self.offered.recycle()
         if self.listed.count > 0:
             self.look_at_listed()
-        if self.waiting_count > 0 or self.has_listener_listed:
+        if self.kept_count > 0 or self.has_listener_listed:
             self.let_in()
         if self.rearmed.count > 0:
             self.rearm_watches()

@@ -11,7 +11,6 @@ ctypedef struct Accepted:
 cdef class RingListeners(RingSubmissions):
     cdef bint accepts_many
     cdef Accepted *waiting
-    cdef int waiting_count
     cdef int waiting_size
     cdef bint is_accepting[64]
     cdef bint is_unaccepting[64]

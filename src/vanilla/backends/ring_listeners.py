@@ -38,13 +38,13 @@ class RingListeners(RingSubmissions):
     def __cinit__(self, *_: object) -> None:
         number: cython.int
         self.waiting = cython.NULL
-        self.waiting_count = self.waiting_size = 0
+        self.waiting_size = 0
         for number in range(LISTENERS_MAX):
             self.is_accepting[number] = self.is_unaccepting[number] = False
 
     def __dealloc__(self) -> None:
         index: cython.int
-        for index in range(self.waiting_count):
+        for index in range(self.kept_count):
             close(self.waiting[index].fd)
         free(self.waiting)
 
@@ -101,13 +101,22 @@ class RingListeners(RingSubmissions):
             if outcome.user_data == name_accept(number):
                 self.take_accepted(cython.address(outcome[0]), True)
                 outcome.user_data = OF_NOTHING
-        for index in range(self.waiting_count):
+        fd = self.take_kept(number, peer)
+        return self.accept(number, peer) if fd < 0 else fd
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def take_kept(self, number: cython.int, peer: cython.pointer[PeerAddress]) -> cython.int:
+        index: cython.int
+        fd: cython.int
+        for index in range(self.kept_count):
             if self.waiting[index].listener == number:
                 fd = self.waiting[index].fd
                 self.drop_waiting(index)
                 ask_peer(fd, peer)
                 return fd
-        return self.accept(number, peer)
+        return -EAGAIN
 
     @cython.cfunc
     @cython.nogil
@@ -116,7 +125,7 @@ class RingListeners(RingSubmissions):
         index: cython.int = 0
         if self.listener_fds[number] < 0:
             return
-        while index < self.waiting_count:
+        while index < self.kept_count:
             if self.waiting[index].listener == number:
                 close(self.waiting[index].fd)
                 self.drop_waiting(index)
@@ -160,24 +169,24 @@ class RingListeners(RingSubmissions):
     @cython.exceptval(check=False)
     def keep_waiting(self, number: cython.int, fd: cython.int) -> cython.void:
         """Keep a connection until there is a place for it."""
-        if self.waiting_count == self.waiting_size:
+        if self.kept_count == self.waiting_size:
             self.waiting_size = max(self.waiting_size * 2, ROOM_FIRST)
             self.waiting = cython.cast(
                 cython.pointer[Accepted], realloc(self.waiting, self.waiting_size * cython.sizeof(Accepted))
             )
             if self.waiting is cython.NULL:
                 abort()
-        self.waiting[self.waiting_count].fd = fd
-        self.waiting[self.waiting_count].listener = number
-        self.waiting_count += 1
+        self.waiting[self.kept_count].fd = fd
+        self.waiting[self.kept_count].listener = number
+        self.kept_count += 1
 
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
     def drop_waiting(self, index: cython.int) -> cython.void:
         """Take a connection off the list, and keep the others in order."""
-        self.waiting_count -= 1
-        while index < self.waiting_count:
+        self.kept_count -= 1
+        while index < self.kept_count:
             self.waiting[index] = self.waiting[index + 1]
             index += 1
 
@@ -189,7 +198,7 @@ class RingListeners(RingSubmissions):
         index: cython.int = 0
         number: cython.int
         completion: cython.pointer[Completion]
-        while index < self.waiting_count:
+        while index < self.kept_count:
             number = self.waiting[index].listener
             if self.allowances[number] > 0 and self.has_listener_armed[number]:
                 self.allowances[number] -= 1

@@ -13,6 +13,7 @@ cdef long long to_ms(object seconds) except -1
 cdef int add_listener(State state, int number, int fd, object limits, int connections_max, object proxies) except -1
 cdef void on_accepted(State state, int number, int fd, PeerAddress *peer) noexcept nogil
 cdef void take_handed(State state) noexcept nogil
+cdef void pass_on_kept(State state) noexcept nogil
 cdef void look_around(State state) noexcept nogil
 cdef void drop_handed(State state) noexcept nogil
 cdef void keep_house(State state) noexcept nogil

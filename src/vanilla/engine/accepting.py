@@ -274,6 +274,34 @@ def take_handed(state: State) -> cython.void:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
+def pass_on_kept(state: State) -> cython.void:
+    """Give what a mechanism has accepted beyond the places that there are to workers that have some.
+
+    Of a backlog that is shared it took them before those could. What nobody has a place for waits as if in it.
+    """
+    number: cython.int
+    least: cython.int
+    fd: cython.int
+    peer: PeerAddress
+    if state.has_stopped_accepting:
+        return
+    for number in range(state.listener_count):
+        while state.allowances[number] <= 0:
+            least = state.neighbours.find_least(state.seat, 0, state.neighbours.count, number, state.received_ns)
+            if least < 0:
+                break
+            fd = state.backend.take_kept(number, cython.address(peer))
+            if fd < 0:
+                break
+            if state.neighbours.hand(least, number, fd, cython.address(peer)):
+                continue
+            if not state.neighbours.hand(state.seat, number, fd, cython.address(peer)):  # that one ends: wait here
+                close_socket(fd)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
 def add_handed(state: State, handed: cython.pointer[Handed]) -> cython.int:
     """Queue what was in a mailbox behind what waits for a place already; how many these are."""
     count: cython.int = 0
@@ -440,6 +468,8 @@ def keep_house(state: State) -> cython.void:
             take_backlog(state, number)
         if bounds.is_full and bounds.accept_ms:
             if state.now_ms >= bounds.refuses_ms:
+                if state.backend.kept_count > 0:
+                    pass_on_kept(state)
                 refuse_waiting(state, number)
                 bounds.refuses_ms = state.now_ms + bounds.accept_ms
             next_ms = bounds.refuses_ms if next_ms == 0 else min(next_ms, bounds.refuses_ms)
