@@ -38,6 +38,9 @@ needs_abstract_sockets = pytest.mark.skipif(
 needs_affinity = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no thread is bound to a CPU here")
 needs_links = pytest.mark.skipif(IS_WINDOWS, reason="a symbolic link takes privileges here, which Wine has none of")
 needs_open_folders = pytest.mark.skipif(IS_WINDOWS, reason="an open folder is no descriptor here")
+needs_freed_memory = pytest.mark.skipif(
+    "VANILLA_SANITIZE" in os.environ, reason="the sanitizers keep what is freed for a while"
+)
 needs_watched_pipes = pytest.mark.skipif(IS_WINDOWS, reason="only sockets can be watched here")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 
@@ -16,8 +17,8 @@ STARTS = 1000
 WARM_UP_STARTS = 100  # until every pool of the allocators has its size
 
 
-def test_a_thousand_starts_and_stops_leave_nothing_behind(configure, numbered) -> None:
-    """Takes seconds: memory that leaks a little shows only in many starts."""
+def test_a_thousand_starts_and_stops_leave_nothing_behind(configure, numbered, receive_answer) -> None:
+    """Takes seconds: memory that leaks a little shows only in many starts. The sanitizers keep what is freed."""
     config = configure(numbered, port=0)
     before = after_warm_up = 0
     threads = threading.active_count()
@@ -26,10 +27,11 @@ def test_a_thousand_starts_and_stops_leave_nothing_behind(configure, numbered) -
             before, after_warm_up = count_descriptors(), private_bytes()
         with Server(config) as server, socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
             client.sendall(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number)
-            assert client.recv(1000).endswith(b"\r\n\r\n%d" % number)
+            assert receive_answer(client).endswith(b"\r\n\r\n%d" % number)
     assert count_descriptors() == before
     assert threading.active_count() == threads
-    assert private_bytes() - after_warm_up < 2 * 1024 * 1024  # 2 KiB a start would be a connection's worth
+    grown = private_bytes() - after_warm_up
+    assert grown < 2 * 1024 * 1024 or "VANILLA_SANITIZE" in os.environ  # 2 KiB a start would be a connection's worth
 
 
 @pytest.mark.parametrize("workers", [1, 2])

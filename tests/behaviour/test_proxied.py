@@ -128,7 +128,7 @@ def test_a_proxy_at_a_unix_socket_names_its_client(configure, tmp_path, proxies:
     assert result.bodies == [b"192.0.2.7 1"]
 
 
-def test_each_listener_has_its_own_proxies(configure) -> None:
+def test_each_listener_has_its_own_proxies(configure, receive_answer) -> None:
     config = configure(name_peer, listeners=[Listener(port=0, proxy_protocol="127.0.0.1"), Listener(port=0)])
     with Server(config) as server:
         bodies = []
@@ -136,7 +136,7 @@ def test_each_listener_has_its_own_proxies(configure) -> None:
             with socket.create_connection((host, port)) as client:
                 client.settimeout(10)
                 client.sendall(header + GET)
-                bodies.append(client.recv(1000).rpartition(b"\r\n\r\n")[2].split()[0])
+                bodies.append(receive_answer(client).rpartition(b"\r\n\r\n")[2].split()[0])
     assert bodies == [b"192.0.2.7", b"127.0.0.1"]
 
 
@@ -162,7 +162,7 @@ def test_a_streamed_upload_behind_a_header_has_its_peer(configure) -> None:
     assert result.bodies == [b"192.0.2.7 100000", b"192.0.2.7 0"]
 
 
-def test_a_client_that_resets_before_its_header_is_whole_leaves_nothing(configure) -> None:
+def test_a_client_that_resets_before_its_header_is_whole_leaves_nothing(configure, receive_answer) -> None:
     with Server(configure(name_peer, **by())) as server:
         client = socket.create_connection(server.addresses[0])
         client.sendall(b"PROXY TCP4 ")
@@ -171,4 +171,4 @@ def test_a_client_that_resets_before_its_header_is_whole_leaves_nothing(configur
         with socket.create_connection(server.addresses[0]) as other:
             other.settimeout(10)
             other.sendall(b"PROXY UNKNOWN\r\n" + GET)
-            assert other.recv(1000).startswith(b"HTTP/1.1 200")
+            assert receive_answer(other).startswith(b"HTTP/1.1 200")

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from system import count_descriptors, give_way, resident_bytes
+from system import count_descriptors, give_way, needs_freed_memory, resident_bytes
 from vanilla import Event, Limits, Server, Step
 from vanilla.testing import Client, Round, Script, Session, ask, count, drive, eof, frames, headers_seen, repeat
 
@@ -627,6 +627,7 @@ def test_a_streamed_answer_is_timed_with_all_its_bytes(configure, pieces) -> Non
         assert timing.response_bytes == len(results[0].raw)
 
 
+@needs_freed_memory
 def test_streams_of_small_requests_hold_no_slab_that_others_stood_in(configure) -> None:
     """512 of them, each pipelined behind 60 KiB that were answered: the slabs would be 32 MiB."""
 

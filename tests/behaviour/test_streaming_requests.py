@@ -3,13 +3,12 @@
 import asyncio
 import functools
 import hashlib
-import os
 import socket
 import threading
 
 import pytest
 
-from system import resident_bytes
+from system import needs_freed_memory, resident_bytes
 from vanilla import BodyError, Event, Limits, Request, Response, Step, Worker, streaming
 from vanilla.testing import Round, Script, Session, ask, count, drive, eof, frames, repeat, sent
 
@@ -198,7 +197,7 @@ def test_a_handler_that_does_not_ask_has_its_client_wait(configure) -> None:
             worker.post(parked.abort)
 
 
-@pytest.mark.skipif("VANILLA_SANITIZE" in os.environ, reason="the sanitizers keep what is freed for a while")
+@needs_freed_memory
 def test_an_upload_of_256_mib_costs_a_few_pieces(configure) -> None:
     with Session(configure(Digest(), limits=BIG)) as session:
         session.fire([ask(sized(PATTERN))])

@@ -161,7 +161,7 @@ class Backend:
     @cython.nogil
     @cython.exceptval(check=False)
     def take_kept(self, number: cython.int, peer: cython.pointer[PeerAddress]) -> cython.int:
-        """One of `kept_count`, to be given to another worker: its descriptor, or -EAGAIN if none is of this listener."""
+        """One of `kept_count`, to be given to another worker: its descriptor, or -EAGAIN if this listener has none."""
         return -EAGAIN
 
     @cython.cfunc

@@ -234,6 +234,7 @@ def hand_over(state: State, number: cython.int, fd: cython.int, peer: cython.poi
     if not state.neighbours.hand(least, number, fd, peer):
         return False
     state.allowances[number] += 1
+    state.neighbours.note_place(state.seat, number)
     if bounds.is_full:
         bounds.is_full = False
         state.backend.resume_listener(number)
@@ -253,11 +254,13 @@ def take_handed(state: State) -> cython.void:
     least: cython.int
     peer: PeerAddress
     add_handed(state, state.neighbours.empty_mailbox(state.seat))
+    if state.handed is cython.NULL:
+        return
     link = cython.address(state.handed)
     while link[0] is not cython.NULL:
         number = link[0].listener
         if state.allowances[number] <= 0:
-            least = state.neighbours.find_least(state.seat, 0, state.neighbours.count, number, state.received_ns)
+            least = find_place(state, number)
             if least >= 0 and state.neighbours.hand(least, number, link[0].fd, cython.address(link[0].peer)):
                 unlink(link, cython.address(peer))
                 state.neighbours.note_moved(state.seat, -1)
@@ -269,6 +272,8 @@ def take_handed(state: State) -> cython.void:
         keep(state, number, fd, cython.address(peer))
         state.accepts_until_look = max(state.accepts_until_look - 1, 0)  # it makes this one's load uneven sooner
         state.neighbours.note_moved(state.seat, -1)
+    for number in range(state.listener_count):
+        state.neighbours.note_place(state.seat, number)  # what was on its way had one of each listener's
 
 
 @cython.cfunc
@@ -287,7 +292,7 @@ def pass_on_kept(state: State) -> cython.void:
         return
     for number in range(state.listener_count):
         while state.allowances[number] <= 0:
-            least = state.neighbours.find_least(state.seat, 0, state.neighbours.count, number, state.received_ns)
+            least = find_place(state, number)
             if least < 0:
                 break
             fd = state.backend.take_kept(number, cython.address(peer))
@@ -297,6 +302,18 @@ def pass_on_kept(state: State) -> cython.void:
                 continue
             if not state.neighbours.hand(state.seat, number, fd, cython.address(peer)):  # that one ends: wait here
                 close_socket(fd)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def find_place(state: State, number: cython.int) -> cython.int:
+    """The least busy worker that has a place, or -1: whoever has one later wakes this one then."""
+    least: cython.int = state.neighbours.find_least(state.seat, 0, state.neighbours.count, number, state.received_ns)
+    if least >= 0:
+        return least
+    state.neighbours.note_stuck()
+    return state.neighbours.find_least(state.seat, 0, state.neighbours.count, number, state.received_ns)
 
 
 @cython.cfunc
@@ -406,6 +423,7 @@ def keep(state: State, number: cython.int, fd: cython.int, peer: cython.pointer[
     if connection is cython.NULL:
         close_socket(fd)
         state.allowances[number] += 1
+        state.neighbours.note_place(state.seat, number)
         return
     connection.channel.fd = fd
     connection.peer = peer[0]

@@ -1,5 +1,5 @@
 cimport cython
-from vanilla.atomics cimport ACQUIRE, ACQUIRE_RELEASE, RELAXED, atomic_add, atomic_load
+from vanilla.atomics cimport ACQUIRE, ACQUIRE_RELEASE, RELAXED, atomic_add, atomic_exchange, atomic_load
 
 from vanilla.backends.interface cimport Backend
 from vanilla.contract.worker cimport Counts, Worker
@@ -27,6 +27,7 @@ ctypedef struct Seat:
     int handed_count     # given to this worker and not yet counted as open
 
 cdef long long HELD_UP_NS
+cdef int FEW_PLACES
 cdef Handed _closed
 
 @cython.final
@@ -35,6 +36,7 @@ cdef class Neighbours:
     cdef Seat *seats
     cdef int count
     cdef int size
+    cdef int stuck       # whether connections wait somewhere that found nobody with a place
     cdef cython.pythread_type_lock listening
 
     cdef long long load_of(self, int seat) noexcept nogil
@@ -47,6 +49,9 @@ cdef class Neighbours:
     cdef void note_moved(self, int seat, int count) noexcept nogil
     cdef int accept_of(self, int seat, int listener, PeerAddress *peer) noexcept nogil
     cdef void close_listener(self, int seat, int listener) noexcept nogil
+    cdef void note_stuck(self) noexcept nogil
+    cdef void note_place(self, int seat, int listener) noexcept nogil
+    cdef bint is_nearly_full(self, int seat, int listener) noexcept nogil
     cdef void wake_least(self, long long now_ns) noexcept nogil
 
 cdef void close_handed(Handed *handed) noexcept nogil

@@ -11,6 +11,7 @@ import cython
 from cython.cimports.libc.stdlib import calloc, free, malloc
 from cython.cimports.vanilla.net.platform import close_socket, read_monotonic_ns
 
+FEW_PLACES = 8
 HELD_UP_NS = 100_000_000  # in one handler: longer than any that should run on a worker, shorter than a person notices
 
 
@@ -181,6 +182,40 @@ class Neighbours:
         """Close a worker's own listener, while nobody accepts from it: its number may be used again at once."""
         with self.listening:
             cython.cast(Backend, self.seats[seat].backend).close_listener(listener)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def note_stuck(self) -> cython.void:
+        """A connection waits, for nobody had a place. Look for one once more after this: one that came free before it
+        is seen then, and whoever frees one later sees this.
+        """
+        atomic_exchange(cython.address(self.stuck), 1, ACQUIRE_RELEASE)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def note_place(self, seat: cython.int, listener: cython.int) -> cython.void:
+        """A worker may have a place again, where it had none: have those look again with whom connections wait."""
+        other: cython.int
+        if self.count == 1 or not self.is_nearly_full(seat, listener):
+            return
+        if atomic_exchange(cython.address(self.stuck), 0, ACQUIRE_RELEASE) == 0:
+            return
+        for other in range(self.count):
+            if other != seat and load_handed(cython.address(self.seats[other].mailbox), RELAXED) != cython.address(
+                _closed
+            ):
+                cython.cast(Backend, self.seats[other].backend).wake()
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def is_nearly_full(self, seat: cython.int, listener: cython.int) -> cython.bint:
+        """Whether a worker has a few places, as `may_take` sees it: with more of them it had some before, too."""
+        places: cython.int = cython.cast(Backend, self.seats[seat].backend).allowances[listener]
+        places -= atomic_load(cython.address(self.seats[seat].handed_count), RELAXED)
+        return 0 < places <= FEW_PLACES
 
     @cython.cfunc
     @cython.nogil

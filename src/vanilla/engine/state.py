@@ -235,6 +235,7 @@ class State:
         connection.is_listed = False
         self.table.give_back(connection)
         self.allowances[number] += 1
+        self.neighbours.note_place(self.seat, number)
         if (bounds.is_full or bounds.is_starved) and not self.has_stopped_accepting:
             bounds.is_full = False
             self.backend.resume_listener(number)
