@@ -162,9 +162,16 @@ def test_an_import_brings_nothing_of_the_toolkit() -> None:
     assert run_python("-c", program).stdout == "[]\n"
 
 
+def test_the_server_is_imported_when_it_is_named() -> None:
+    program = "import sys, vanilla; print('vanilla.server' in sys.modules, vanilla.Server.__module__)"
+    assert run_python("-c", program).stdout == "False vanilla.server.server\n"
+    program = "import vanilla; print(hasattr(vanilla, 'Sever')); from vanilla import *; print(ServerConfig.__name__)"
+    assert run_python("-c", program).stdout == "False\nServerConfig\n"
+
+
 @pytest.mark.skipif(getattr(sys, "_is_gil_enabled", lambda: True)(), reason="this Python has, or was given, the GIL")
 def test_an_import_leaves_the_gil_off() -> None:
-    done = run_python("-W", "error", "-c", "import sys, vanilla; print(sys._is_gil_enabled())")
+    done = run_python("-W", "error", "-c", "import sys, vanilla.server; print(sys._is_gil_enabled())")
     assert (done.stdout, done.stderr) == ("False\n", "")
 
 

@@ -1,6 +1,12 @@
-"""vanilla: a handler gets a request and appends the raw bytes of the response. Here are the public names only."""
+"""vanilla: a handler gets a request and appends the raw bytes of the response. Here are the public names only.
+
+The server is imported when it is first named: a handler, and whoever tests it, need no engine.
+"""
 
 from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
 
 from vanilla.contract import Draining, Request, Response, Worker
 from vanilla.counters import Counters, Credentials, RequestTiming
@@ -9,10 +15,20 @@ from vanilla.files import OpenFile
 from vanilla.handles import ContentEncoder, Parked, Takeover, TakeoverProtocol, Timer, Watch
 from vanilla.limits import Limits
 from vanilla.net.listen import Listener
-from vanilla.server import Server, ServerConfig, WorkerError
 from vanilla.steps import Event, Interest, Step
 from vanilla.streaming import streaming
 from vanilla.version import VERSION as __version__
+
+if TYPE_CHECKING:
+    from vanilla.server import Server, ServerConfig, WorkerError
+else:
+
+    def __getattr__(name: str) -> object:
+        if name not in ("Server", "ServerConfig", "WorkerError"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(importlib.import_module("vanilla.server"), name)
+        return value
+
 
 __all__ = [
     "BindError",
