@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import itertools
 import re
 import socket
 import struct
@@ -383,3 +384,95 @@ def test_workers_and_pipelines_and_old_clients() -> None:
     assert handler.hits + handler.misses == 51
     assert handler.misses <= 4
     assert Server(ServerConfig(handler)).test([garbage])[0] == b""
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_hit_is_given_without_the_interpreter(is_async: bool) -> None:
+    def handle(request, response, worker):
+        response.reply(200, b"content")
+
+    async def handle_async(request, response, worker):
+        handle(request, response, worker)
+
+    handler = cached(handle_async if is_async else handle, ttl=60)
+    with serve(handler) as session, connect(session) as client:
+
+        def ask_once() -> tuple[bytes, int]:
+            client.sendall(raw())
+            return read_answer(client, raw()), session.server.counters().gil_held_ns
+
+        answers = [ask_once() for _ in range(50)]  # once a second it looks whether what is kept is fresh
+        assert all(answer.endswith(b"\r\n\r\ncontent") for answer, _ in answers)
+        assert sum(held == before for (_, before), (_, held) in itertools.pairwise(answers)) > 25
+        assert handler.hits == 49
+        assert handler.misses == 1
+        counters = session.await_counters(lambda counters: counters.in_flight == 0)
+        assert counters.requests == counters.responses_2xx == 50
+
+
+PIPELINES = [
+    pytest.param(raw("/a") * 3, [b"/a"] * 3, id="hits"),
+    pytest.param(raw("/a") + raw("/miss") + raw("/a") * 2, [b"/a", b"/miss", b"/a", b"/a"], id="a_miss_among_hits"),
+    pytest.param(raw("/miss") + raw("/a"), [b"/miss", b"/a"], id="a_hit_behind_a_miss"),
+    pytest.param(raw("/a") * 2 + b"garbage\r\n\r\n", [b"/a", b"/a", b"400"], id="garbage_behind_hits"),
+    pytest.param(raw("/a") + raw("/a", "Connection: close") + raw("/a"), [b"/a", b"/a"], id="the_last_closes"),
+    pytest.param(raw("/big") * 9, [b"/big"] * 9, id="more_than_is_sent_at_once"),
+    pytest.param(raw("/bigger") * 3, [b"/bigger"] * 3, id="content_that_is_kept_apart"),
+    pytest.param(raw("/a") + raw("/a", method="POST") + raw("/a"), [b"/a"] * 3, id="invalidated_meanwhile"),
+    pytest.param(raw("/a") * 2 + raw("/wait") + raw("/a"), [b"/a", b"/a", b"/wait", b"/a"], id="one_that_waits"),
+    pytest.param(raw("/a") * 2 + raw("/fails") + raw("/a"), [b"/a", b"/a", b"500"], id="one_that_fails"),
+]
+
+
+@pytest.mark.parametrize(("pipeline", "expected"), PIPELINES)
+def test_hits_and_others_are_answered_in_their_order(pipeline, expected, caplog) -> None:
+    sizes = {b"/big": 60_000, b"/bigger": 200_000}
+
+    def handle(request, response, worker):
+        if request.path == b"/wait":
+            return wait(request, response, worker)
+        if request.path == b"/fails":
+            raise LookupError
+        content = request.path.ljust(sizes.get(request.path, 0), b".")
+        return response.reply(200, content, headers=[(b"Cache-Control", b"no-store")] * (content == b"/miss"))
+
+    def wait(request, response, worker):
+        parked = response.park()
+        worker.call_later(0, lambda: parked.resume(lambda request, response, *_: response.reply(200, b"/wait")))
+        return Step.SUSPEND
+
+    with serve(cached(handle, ttl=60)) as session:
+        with connect(session) as client:
+            for path in ("/a", "/a", "/big", "/big", "/bigger", "/bigger"):
+                client.sendall(raw(path))
+                read_answer(client, raw(path))
+        with connect(session) as client:
+            client.sendall(pipeline)
+            client.shutdown(socket.SHUT_WR)
+            with client.makefile("rb") as file:
+                received = file.read()
+        counters = session.await_counters(lambda counters: counters.open == 0)
+    answers = received.split(b"HTTP/1.1 ")[1:]
+    contents = [
+        answer[:3] if answer[:3] in (b"400", b"500") else answer.rpartition(b"\r\n\r\n")[2].rstrip(b".")
+        for answer in answers
+    ]
+    assert contents == expected
+    assert counters.in_flight == 0
+    assert sum(int(answer[:3]) // 100 == 2 for answer in answers) == counters.responses_2xx - 6
+
+
+def test_the_last_answers_of_a_server_that_drains_say_so() -> None:
+    handler = cached(lambda request, response, worker: response.reply(200, b"content"), ttl=60)
+    with serve(handler) as session, connect(session) as client:
+        for _ in range(3):
+            client.sendall(raw())
+            read_answer(client, raw())
+        client.sendall(raw()[:-2])
+        session.await_counters(lambda counters: counters.bytes_received == 3 * len(raw()) + len(raw()) - 2)
+        stopping = threading.Thread(target=session.server.shutdown, args=(5,))
+        stopping.start()
+        session.await_counters(lambda counters: session.server.draining)
+        client.sendall(b"\r\n")
+        assert b"\r\nConnection: close\r\n" in read_answer(client, raw())
+        stopping.join()

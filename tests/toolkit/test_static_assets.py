@@ -5,12 +5,14 @@ from __future__ import annotations
 import gzip
 import pathlib
 import re
+import socket
 import sys
 from collections.abc import Callable
 
 import pytest
 
 from vanilla import Request, Response, Server, ServerConfig
+from vanilla.testing import Session
 from vanilla.toolkit.conditional import etag
 from vanilla.toolkit.static_assets import IMMUTABLE, StaticAssets, static_assets
 
@@ -195,3 +197,55 @@ def test_head_and_pipelines_over_a_socket(bundle: pathlib.Path) -> None:
     assert answer.count(b"200 OK") == 3
     assert answer.count(b"<p>docs") == 2
     assert len(re.findall(rb"Date: \w{3}, ", answer)) == 3
+
+
+BR = "Accept-Encoding: br"
+AGAIN = f"If-None-Match: {etag(SCRIPT).decode()}"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "fields", "status", "content"),
+    [
+        pytest.param("GET", "/docs/", [], 200, b"<p>docs", id="as_it_is"),
+        pytest.param("GET", "/docs/?v=1", [], 200, b"<p>docs", id="with_a_query"),
+        pytest.param("HEAD", "/docs/", [], 200, b"", id="its_head"),
+        pytest.param("GET", "/assets/app-4f3a2b1c.js", [BR], 200, b"brotli of the build", id="in_a_coding"),
+        pytest.param("GET", "/assets/app-4f3a2b1c.js", [AGAIN], 304, b"", id="that_the_client_has"),
+        pytest.param("GET", "/assets/app-4f3a2b1c.js", ["If-Match: none"], 412, b"", id="that_it_has_otherwise"),
+        pytest.param("GET", "/docs/", [f"X-Long: {'a' * 3000}"], 200, b"<p>docs", id="by_a_long_head"),
+        pytest.param("GET", "/missing", [], 404, b"Not Found\n", id="that_is_missing"),
+        pytest.param("POST", "/docs/", [], 405, b"", id="by_another_method"),
+    ],
+)
+def test_what_is_asked_for_again_is_answered_again(bundle, method, path, fields, status, content) -> None:
+    head = "\r\n".join([f"{method} {path} HTTP/1.1", "Host: a", *fields, "", ""]).encode()
+    other = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    with Session(ServerConfig(static_assets(bundle), port=0, workers=1)) as session:
+        for wire in [head, head * 3, head + other + head * 2, head + b"garbage\r\n\r\n"]:
+            with socket.create_connection(session.address[:2], timeout=20) as client:
+                client.sendall(wire)
+                client.shutdown(socket.SHUT_WR)
+                with client.makefile("rb") as file:
+                    answers = file.read().split(b"HTTP/1.1 ")[1:]
+            answers = [answer for answer in answers if b"<script" not in answer and not answer.startswith(b"400")]
+            assert len(answers) == wire.count(head)
+            for answer in answers:
+                assert answer.startswith(b"%d " % status)
+                assert answer.partition(b"\r\n\r\n")[2] == content
+                assert len(re.findall(rb"\r\nDate: \w{3}, ", answer)) == 1
+
+
+def test_what_is_asked_for_again_is_given_without_the_interpreter(bundle) -> None:
+    head = b"GET /docs/ HTTP/1.1\r\nHost: a\r\n\r\n"
+    with Session(ServerConfig(static_assets(bundle), port=0, workers=1)) as session:
+        with socket.create_connection(session.address[:2], timeout=20) as client:
+            held = []
+            for _ in range(5):
+                client.sendall(head)
+                while not client.recv(65536).endswith(b"<p>docs"):
+                    continue
+                held.append(session.server.counters().gil_held_ns)
+        assert held[2] == held[4]
+        counters = session.await_counters(lambda counters: counters.open == 0)
+        assert counters.requests == counters.responses_2xx == 5
+        assert counters.in_flight == 0

@@ -28,5 +28,8 @@ cdef class Worker:
     cdef object keeper           # who asked last, and what it keeps: most often it asks again
     cdef object last_kept
 
+    cdef object find_kept(self, object keeper)
+    cdef int keep(self, object keeper, object what) except -1
+
 cdef class Draining:
     cdef Worker worker

@@ -229,6 +229,28 @@ class Worker:
         """
         self._reach_loop().post(function, args)
 
+    @cython.cfunc
+    def find_kept(self, keeper: object) -> object:
+        """What a handler keeps for this worker alone, or None."""
+        found: object
+        if self.keeper is keeper:
+            return self.last_kept
+        found = None if self.kept is None else self.kept.get(keeper)
+        if found is not None:
+            self.last_kept = found
+            self.keeper = keeper
+        return found
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def keep(self, keeper: object, what: object) -> cython.int:
+        """Keep it for as long as the worker lives."""
+        if self.kept is None:
+            self.kept = {}
+        self.kept[keeper] = self.last_kept = what
+        self.keeper = keeper
+        return 0
+
     def _reach_loop(self) -> object:
         """The event loop below; for a worker made by hand one that records, see `vanilla.recording`."""
         if self.loop is None:

@@ -14,6 +14,7 @@ cdef object _CLOSE, _SUSPEND
 cdef class Handling(Resuming):
     cdef object handler
     cdef CompiledHandler compiled    # the same, where it is one
+    cdef bint may_answer_at_once
 
     cdef bint handle_request(self, Burst *burst, int position, long long entered_ns) except -1
     cdef bint suspend(self, Burst *burst, int position, Py_ssize_t start, long long entered_ns) except -1

@@ -107,6 +107,8 @@ cdef class State:
     cdef int burst_size
     cdef int flushed_count
     cdef int finished_count
+    cdef int answered_count      # bursts, and requests of the next one, that were answered without the GIL
+    cdef int answered_position
     cdef Framed *framed
     cdef int framed_count
     cdef int framed_size

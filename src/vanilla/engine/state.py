@@ -329,6 +329,7 @@ class State:
             self.pool.give_back(self.borrowed[index])
         self.borrowed_count = 0
         self.framed_count = self.burst_count = self.flushed_count = self.finished_count = self.written_count = 0
+        self.answered_count = self.answered_position = 0
         if self.resumed.is_outsized() or self.buffer.is_outsized():
             self.settle_sends()  # their blocks go
         self.resumed.clear()

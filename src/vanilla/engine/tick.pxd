@@ -1,7 +1,7 @@
 from vanilla.contract.compiled cimport CompiledHandler
 from vanilla.atomics cimport ACQUIRE, RELEASE, atomic_load, atomic_or
 from vanilla.backends.interface cimport Completion
-from vanilla.contract.request cimport Request
+from vanilla.contract.request cimport Framed, Request
 from vanilla.contract.worker cimport Worker
 from vanilla.engine.connections cimport Connection
 from vanilla.engine.handling cimport Handling
@@ -28,6 +28,7 @@ cdef class Engine(Handling):
     cdef void report_starved(self) noexcept
 
     cdef void poll(self) noexcept nogil
+    cdef bint answer_at_once(self) noexcept nogil
     cdef bint is_over(self) noexcept nogil
     cdef void look_at_streams(self) noexcept nogil
     cdef long long find_timeout_ms(self) noexcept nogil

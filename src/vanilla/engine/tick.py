@@ -4,9 +4,10 @@
     2. handle, GIL      call the handler for each framed request, in order, all into one response buffer
     3. flush, no GIL    one send for each connection; what the kernel does not take is kept until it is writable
 
-A tick without a framed request never takes the GIL: refusals and timeouts are answered from canned bytes. A connection
-brings at most one burst a tick; while it has unsent answers nothing is read from it, so a client that does not read
-holds back nobody but itself. RFC 9112 section 9.3 (persistence), 9.6 (closing).
+A tick without a framed request never takes the GIL: refusals and timeouts are answered from canned bytes. Nor does one
+whose requests a compiled handler answers from bytes that it keeps. A connection brings at most one burst a tick; while
+it has unsent answers nothing is read from it, so a client that does not read holds back nobody but itself. RFC 9112
+section 9.3 (persistence), 9.6 (closing).
 """
 
 from __future__ import annotations
@@ -109,6 +110,7 @@ class Engine(Handling):
             keep_pieces_warm()
         self.on_timing = on_timing
         self.is_timed = on_timing is not None
+        self.may_answer_at_once = self.compiled is not None and not self.is_timed
         self.timings = []
         self.request = self.new_request()
         self.response = self.new_response()
@@ -325,12 +327,14 @@ class Engine(Handling):
         if self.cut_count > 0:
             self.report_cut()
         self.flushed_ns = held_since_ns
-        self.finished_count = 0
+        self.finished_count = self.answered_count
         self.run_waiting()
-        for index in range(self.burst_count):
+        for index in range(self.answered_count, self.burst_count):
             burst = cython.address(self.bursts[index])
-            burst.start = self.buffer.length
-            position = 0
+            position = self.answered_position
+            self.answered_position = 0
+            if position == 0:
+                burst.start = self.buffer.length
             while position < burst.count and burst.connection.channel.generation == burst.generation:
                 self.counts.handler_since_ns = now_ns
                 if not self.handle_request(burst, position, now_ns):
@@ -480,15 +484,48 @@ class Engine(Handling):
                     on_due(self, cython.cast(cython.pointer[Connection], node))
             if self.has_stopped_accepting and not (self.has_told_streams or self.is_cleaning):
                 self.look_at_streams()
-            if self.framed_count > 0 or self.has_notice or atomic_load(cython.address(self.has_mail), ACQUIRE):
+            if self.has_notice or atomic_load(cython.address(self.has_mail), ACQUIRE):
+                return
+            if self.framed_count > 0 and not self.answer_at_once():
                 return
             if 0 <= self.turn_ms <= self.now_ms:
                 return  # asyncio has something to do
-            for index in range(self.burst_count):
+            for index in range(self.answered_count, self.burst_count):
                 self.bursts[index].start = self.buffer.length
                 finish_burst(self, cython.address(self.bursts[index]))
             flush(self, self.burst_count)
             self.end_tick()
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def answer_at_once(self) -> cython.bint:
+        """Have a compiled handler answer the requests of this tick, in order, as far as it needs no Python for that;
+        False where the rest of them is for phase 2.
+        """
+        burst: cython.pointer[Burst]
+        framed: cython.pointer[Framed]
+        status: cython.int
+        if not self.may_answer_at_once or atomic_load(cython.address(self.command), ACQUIRE) != 0:
+            return False
+        while self.answered_count < self.burst_count:
+            burst = cython.address(self.bursts[self.answered_count])
+            if self.answered_position == 0:
+                burst.start = self.buffer.length
+            while self.answered_position < burst.count and burst.connection.channel.generation == burst.generation:
+                framed = cython.address(self.framed[burst.first + self.answered_position])
+                if framed.version != 11 or framed.is_last or framed.is_partial or is_full(self.buffer):
+                    return False
+                status = self.compiled.answer_at_once(self.worker, framed, self.buffer, self.date)
+                if status == 0:
+                    return False
+                self.counts.requests += 1
+                self.counts.responses[status // 100] += 1
+                self.answered_position += 1
+            finish_burst(self, burst)
+            self.answered_count += 1
+            self.answered_position = 0
+        return True
 
     @cython.cfunc
     @cython.nogil

@@ -1,13 +1,23 @@
-from libc.stdint cimport uint64_t
-from libc.string cimport memcpy
-
-from vanilla.contract.request cimport Request
+from vanilla.buffers cimport ResponseBuffer
+from vanilla.contract.request cimport Framed, Request
 from vanilla.contract.response cimport Response
+from vanilla.toolkit.seen_heads cimport SeenHeads
 
-cdef Py_ssize_t SEEN_COUNT
+# The same answer as it is given without the GIL. It is a part of its Entry, which owns the bytes.
+ctypedef struct Kept:
+    const unsigned char *head    # NULL once the entry is dropped
+    Py_ssize_t head_length
+    const unsigned char *content
+    Py_ssize_t content_length
+    int status
+    long long calm_s             # a second of the wall clock within which it stays fresh, and its age what it is
+    Kept *newer
+    Kept *older
+    void *entry
 
 # An answer, or the knowledge that there is none to keep.
 cdef class Entry:
+    cdef Kept kept
     cdef bytes fields            # status line and fields, without Age
     cdef bytes head              # the same with Age, the blank line, and short content; None once the entry is dropped
     cdef Py_ssize_t joined       # bytes of content in there
@@ -15,7 +25,6 @@ cdef class Entry:
     cdef bytes unchanged         # what a 304 in its place has, without Age
     cdef bytes etag
     cdef object last_modified    # seconds since the epoch, or None
-    cdef long long calm_s        # a second of the wall clock within which it stays fresh, and its age what it is
     cdef long long age           # that `head` says
     cdef double born             # on the cache's clock, when its age was 0
     cdef double fresh_until
@@ -27,19 +36,15 @@ cdef class Entry:
     cdef Py_ssize_t size
     cdef Group group
     cdef bytes key
-    cdef void *newer
-    cdef void *older
+
+    cdef int show(self, bytes head, bytes content) except -1
+    cdef int hide(self) except -1
 
 # What is kept for one target.
 cdef class Group:
     cdef bytes target
     cdef tuple names             # of the fields of the request that the answer depends on
     cdef dict entries            # by method and values of these
-
-# The head of a request that an entry has answered.
-cdef class Seen:
-    cdef bytes head
-    cdef Entry entry
 
 cdef class Counts:
     cdef readonly long long hits
@@ -53,19 +58,20 @@ cdef class Store:
     cdef Counts counts
     cdef dict groups             # by target
     cdef dict flights            # by (target, key): what a handler is answering
-    cdef list seen
+    cdef SeenHeads seen
     cdef readonly Py_ssize_t stored_bytes
     cdef readonly Py_ssize_t max_bytes
-    cdef void *newest
-    cdef void *oldest
+    cdef Kept *newest
+    cdef Kept *oldest
 
     cdef int add(self, Entry entry) except -1
     cdef int drop(self, Entry entry) except -1
     cdef int drop_target(self, bytes target) except -1
-    cdef int unlink(self, Entry entry) except -1
-    cdef int note_use(self, Entry entry) except -1
 
-cdef Py_ssize_t find_slot(const unsigned char *head, Py_ssize_t length) noexcept nogil
+cdef void link(Store store, Kept *kept) noexcept nogil
+cdef void unlink(Store store, Kept *kept) noexcept nogil
+cdef void note_use(Store store, Kept *kept) noexcept nogil
+cdef int give_at_once(Store store, const Framed *framed, ResponseBuffer answers, long long now_s) noexcept nogil
 cdef bint is_special(Request request) noexcept
 cdef bytes find_key(Request request, tuple names, bint is_head)
 cdef Entry find_entry(Store store, bytes target, Request request, bint is_head)

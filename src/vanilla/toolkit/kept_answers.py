@@ -6,19 +6,42 @@ A worker's own thread alone looks into it.
 from __future__ import annotations
 
 import cython
-from cython.cimports.vanilla.contract.request import Request
+from cython.cimports.vanilla.buffers import ResponseBuffer
+from cython.cimports.vanilla.contract.request import Framed, Request
 from cython.cimports.vanilla.contract.response import Response
 from cython.cimports.vanilla.http1.head import equals, find_line_end
 
 from vanilla.toolkit.fields import combined
-
-SEEN_COUNT = 256  # heads of requests that a worker remembers
+from vanilla.toolkit.seen_heads import SeenHeads
 
 
 @cython.final
 @cython.cclass
 class Entry:
     """An answer that is kept, or that none can be."""
+
+    def __cinit__(self) -> None:
+        self.kept.entry = cython.cast(cython.p_void, self)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def show(self, head: bytes, content: bytes) -> cython.int:
+        """Have these bytes be the answer."""
+        self.head = head
+        self.content = content
+        self.kept.head = head
+        self.kept.head_length = len(head)
+        self.kept.content = content
+        self.kept.content_length = len(content)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def hide(self) -> cython.int:
+        """There is no answer any more: what has seen it finds none."""
+        self.kept.head = self.kept.content = cython.NULL
+        self.head = self.content = None
+        return 0
 
 
 @cython.final
@@ -30,12 +53,6 @@ class Group:
         self.target = target
         self.names = names
         self.entries = {}
-
-
-@cython.final
-@cython.cclass
-class Seen:
-    """The head of a request, and what it was answered."""
 
 
 @cython.final
@@ -58,7 +75,7 @@ class Store:
         self.counts = Counts()
         self.groups = {}
         self.flights = {}
-        self.seen = [None] * SEEN_COUNT
+        self.seen = SeenHeads()
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -70,16 +87,10 @@ class Store:
             self.drop(replaced)
         self.groups[entry.group.target] = entry.group
         entry.group.entries[entry.key] = entry
-        entry.newer = cython.NULL
-        entry.older = self.newest
-        if self.newest is not cython.NULL:
-            cython.cast(Entry, self.newest).newer = cython.cast(cython.p_void, entry)
-        self.newest = cython.cast(cython.p_void, entry)
-        if self.oldest is cython.NULL:
-            self.oldest = self.newest
+        link(self, cython.address(entry.kept))
         self.stored_bytes += entry.size
         while self.stored_bytes > self.max_bytes:
-            oldest = cython.cast(Entry, self.oldest)  # a reference of its own: what is dropped is freed
+            oldest = cython.cast(Entry, self.oldest.entry)  # a reference of its own: what is dropped is freed
             self.drop(oldest)
             self.counts.evictions += 1
         return 0
@@ -87,14 +98,14 @@ class Store:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def drop(self, entry: Entry) -> cython.int:
-        """Keep an entry no more. What has seen it finds it without a head."""
+        """Keep an entry no more."""
         group: Group = entry.group
-        self.unlink(entry)
+        unlink(self, cython.address(entry.kept))
         self.stored_bytes -= entry.size
         del group.entries[entry.key]
         if not group.entries:
             self.groups.pop(group.target, None)
-        entry.head = entry.content = None
+        entry.hide()
         entry.group = None
         return 0
 
@@ -108,33 +119,6 @@ class Store:
                 self.drop(entry)
         for place in [place for place in self.flights if place[0] == target]:
             self.flights.pop(place).disown()
-        return 0
-
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
-    def unlink(self, entry: Entry) -> cython.int:
-        """Take an entry out of the order of use."""
-        if entry.newer is cython.NULL:
-            self.newest = entry.older
-        else:
-            cython.cast(Entry, entry.newer).older = entry.older
-        if entry.older is cython.NULL:
-            self.oldest = entry.newer
-        else:
-            cython.cast(Entry, entry.older).newer = entry.newer
-        entry.newer = entry.older = cython.NULL
-        return 0
-
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
-    def note_use(self, entry: Entry) -> cython.int:
-        """It was used last."""
-        if self.newest == cython.cast(cython.p_void, entry):
-            return 0
-        self.unlink(entry)
-        entry.older = self.newest
-        cython.cast(Entry, self.newest).newer = cython.cast(cython.p_void, entry)
-        self.newest = cython.cast(cython.p_void, entry)
         return 0
 
     def forget(self, target: bytes | None) -> None:
@@ -152,27 +136,61 @@ class Store:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def find_slot(head: cython.p_const_uchar, length: cython.Py_ssize_t) -> cython.Py_ssize_t:
-    """Where a head is remembered, by all of its bytes: heads that share a slot only take turns in it."""
-    factor: uint64_t = 0x9E3779B97F4A7C15
-    first: uint64_t = cython.cast(uint64_t, length)
-    second: uint64_t = factor
-    third: uint64_t = 1
-    fourth: uint64_t = 2
-    words: uint64_t[4]
-    at: cython.Py_ssize_t = 0
-    if length < 32:
-        return length
-    while at < length:
-        at = min(at, length - 32)  # the last 32 bytes may be counted twice, in part
-        memcpy(words, head + at, 32)
-        first = (first ^ words[0]) * factor
-        second = (second ^ words[1]) * factor
-        third = (third ^ words[2]) * factor
-        fourth = (fourth ^ words[3]) * factor
-        at += 32
-    first = (first ^ (first >> 32) ^ (second >> 29)) * factor + (third ^ (third >> 31) ^ (fourth >> 27)) * factor
-    return cython.cast(cython.Py_ssize_t, first >> 56)
+def link(store: Store, kept: cython.pointer[Kept]) -> cython.void:
+    """Put an answer at the end of the order of use: it was used last."""
+    kept.newer = cython.NULL
+    kept.older = store.newest
+    if store.newest is cython.NULL:
+        store.oldest = kept
+    else:
+        store.newest.newer = kept
+    store.newest = kept
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def unlink(store: Store, kept: cython.pointer[Kept]) -> cython.void:
+    """Take an answer out of the order of use."""
+    if kept.newer is cython.NULL:
+        store.newest = kept.older
+    else:
+        kept.newer.older = kept.older
+    if kept.older is cython.NULL:
+        store.oldest = kept.newer
+    else:
+        kept.older.newer = kept.newer
+    kept.newer = kept.older = cython.NULL
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def note_use(store: Store, kept: cython.pointer[Kept]) -> cython.void:
+    """It was used last."""
+    if store.newest != kept:
+        unlink(store, kept)
+        link(store, kept)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def give_at_once(
+    store: Store, framed: cython.pointer[cython.const[Framed]], answers: ResponseBuffer, now_s: cython.longlong
+) -> cython.int:
+    """Append what a head was answered before, as long as that holds; its status, or 0 where it has to be looked at."""
+    start: cython.Py_ssize_t = answers.length
+    found: cython.p_void = store.seen.find(framed.slab.bytes + framed.start, framed.content_start - framed.start)
+    kept: cython.pointer[Kept] = cython.cast(cython.pointer[Kept], found)
+    if kept is cython.NULL or kept.head is cython.NULL or kept.calm_s != now_s or framed.is_head:
+        return 0
+    if not answers.append(kept.head, kept.head_length) or not answers.append(kept.content, kept.content_length):
+        answers.truncate(start)
+        return 0
+    note_use(store, kept)
+    store.counts.hits += 1
+    return kept.status
 
 
 @cython.cfunc
@@ -229,11 +247,10 @@ def find_entry(store: Store, target: bytes, request: Request, is_head: cython.bi
 @cython.exceptval(-1, check=False)
 def append_entry(response: Response, entry: Entry, is_head: cython.bint) -> cython.int:
     """Append an answer that is kept."""
-    head: bytes = entry.head
-    content: bytes = entry.content
+    kept: cython.pointer[Kept] = cython.address(entry.kept)
     response.check_open()
-    if not response.buffer.append(head, len(head) - (entry.joined if is_head else 0)):
+    if not response.buffer.append(kept.head, kept.head_length - (entry.joined if is_head else 0)):
         raise MemoryError
-    if len(content) > 0 and not is_head and not response.buffer.append(content, len(content)):
+    if not is_head and not response.buffer.append(kept.content, kept.content_length):
         raise MemoryError
     return 0

@@ -1,24 +1,24 @@
-from libc.string cimport memcmp
-
+from vanilla.buffers cimport ResponseBuffer
 from vanilla.contract.compiled cimport CompiledHandler
-from vanilla.contract.request cimport Request
+from vanilla.contract.request cimport Framed, Request
 from vanilla.contract.response cimport RAW, Response
 from vanilla.contract.worker cimport Worker
 from vanilla.http1.head cimport find_line_end
+from vanilla.http1.reply cimport DateLine
 from vanilla.net.platform cimport read_wall_clock_s
 from vanilla.toolkit.kept_answers cimport (
     Entry,
     Group,
-    Seen,
+    Kept,
     Store,
     append_entry,
     find_entry,
     find_key,
-    find_slot,
+    give_at_once,
     is_special,
+    note_use,
 )
-
-cdef Py_ssize_t SEEN_BYTES_MAX
+from vanilla.toolkit.seen_heads cimport SEEN_BYTES_MAX
 cdef Py_ssize_t ENTRY_BYTES, JOINED_BYTES_MAX
 cdef int NONE, FRESH, STALE
 
@@ -52,7 +52,7 @@ cdef class CachedHandler(CompiledHandler):
     cdef Store spare             # for calls without a worker
 
     cdef Store reach(self, object worker)
-    cdef object answer_slowly(self, Request request, Response response, object worker, Store store, Py_ssize_t slot)
+    cdef object answer_slowly(self, Request request, Response response, object worker, Store store)
     cdef object lead(self, Request request, Response response, object worker, Flight flight)
     cdef object follow(self, Request request, Response response, object worker, Store store, Flight flight)
     cdef object reply(self, Request request, Response response, Store store, Entry entry)

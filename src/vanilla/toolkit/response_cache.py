@@ -4,7 +4,9 @@
 It is the origin's own, so an answer that says nothing of its lifetime has `ttl`, and what clients send to have theirs
 fetched anew is heeded only where that is asked for: anybody could have the handler called by it (section 5.2.1).
 A worker looks nothing up under a lock and copies a hit once. The head of a request that was answered from the cache,
-and asked for nothing special, is remembered as a whole: when it comes again, byte by byte, it is not read.
+and asked for nothing special, is remembered as a whole: when it comes again, byte by byte, it is not read. Where the
+cache is the handler of the server itself, such a GET is answered without the GIL; once a second one takes it, to look
+whether what is kept is fresh.
 """
 
 from __future__ import annotations
@@ -31,7 +33,6 @@ log = logging.getLogger("vanilla")
 
 WORKER_BYTES_MAX = 64 * 1024 * 1024
 
-SEEN_BYTES_MAX = 2048  # of the head of a request that is remembered
 JOINED_BYTES_MAX = 64 * 1024  # of content that is cheaper to copy each second than to append by itself each time
 ENTRY_BYTES = 512  # that an entry takes beside its head and its content, about
 CALM_SECONDS = 1.5  # a second of the wall clock is over by then, however late in it one looks
@@ -92,7 +93,7 @@ class Flight:
         if waiting and not is_kept and self.may_keep:
             entry = Entry()
             entry.is_pass = True
-            entry.head = b""
+            entry.show(b"", b"")
             entry.fresh_until = entry.stale_until = self.cache.clock() + PASS_SECONDS
             entry.size = ENTRY_BYTES + len(self.target)
             entry.key = self.key
@@ -228,21 +229,31 @@ class CachedHandler(CompiledHandler):
     def answer(self, request: Request, response: Response, worker: object) -> object:
         """The whole of a hit whose head was seen before."""
         store: Store = self.reach(worker)
-        seen: Seen
         entry: Entry
         head: cython.p_const_uchar = request.framed.slab.bytes + request.framed.start
-        length: cython.Py_ssize_t = request.framed.content_start - request.framed.start
-        slot: cython.Py_ssize_t = find_slot(head, length)
-        seen = store.seen[slot]
-        if seen is not None and len(seen.head) == length and not request.framed.is_partial:
-            entry = seen.entry
-            if entry.head is not None and memcmp(cython.cast(cython.p_const_uchar, seen.head), head, length) == 0:
-                if entry.calm_s == read_wall_clock_s() or self.check(store, entry, self.clock()) == FRESH:
-                    store.counts.hits += 1
-                    store.note_use(entry)
-                    append_entry(response, entry, request.framed.is_head)
-                    return None
-        return self.answer_slowly(request, response, worker, store, slot)
+        found: cython.p_void = store.seen.find(head, request.framed.content_start - request.framed.start)
+        kept: cython.pointer[Kept] = cython.cast(cython.pointer[Kept], found)
+        if kept is not cython.NULL and kept.head is not cython.NULL and not request.framed.is_partial:
+            entry = cython.cast(Entry, kept.entry)
+            if kept.calm_s == read_wall_clock_s() or self.check(store, entry, self.clock()) == FRESH:
+                store.counts.hits += 1
+                note_use(store, kept)
+                append_entry(response, entry, request.framed.is_head)
+                return None
+        return self.answer_slowly(request, response, worker, store)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def answer_at_once(
+        self, worker: Worker, framed: cython.pointer[cython.const[Framed]], answers: ResponseBuffer, date: DateLine
+    ) -> cython.int:
+        """The whole of a GET whose head was seen before, within the second of the last look at what is kept."""
+        if cython.cast(cython.p_void, worker.keeper) != cython.cast(cython.p_void, self):
+            return 0
+        return give_at_once(
+            cython.cast(Store, cython.cast(cython.p_void, worker.last_kept)), framed, answers, read_wall_clock_s()
+        )
 
     @cython.cfunc
     def reach(self, worker: object) -> Store:
@@ -251,16 +262,11 @@ class CachedHandler(CompiledHandler):
         store: Store
         if type(worker) is Worker:
             owner = worker
-            if owner.keeper is self:
-                return owner.last_kept
-            if owner.kept is None:
-                owner.kept = {}
-            found = owner.kept.get(self)
-            owner.keeper = self
-            owner.last_kept = found
-            if found is not None:
-                return found
-            store = owner.last_kept = owner.kept[self] = Store(worker, self.max_bytes)
+            store = owner.find_kept(self)
+            if store is not None:
+                return store
+            store = Store(worker, self.max_bytes)
+            owner.keep(self, store)
         elif self.spare is not None:
             return self.spare
         else:
@@ -270,9 +276,7 @@ class CachedHandler(CompiledHandler):
         return store
 
     @cython.cfunc
-    def answer_slowly(
-        self, request: Request, response: Response, worker: object, store: Store, slot: cython.Py_ssize_t
-    ) -> object:
+    def answer_slowly(self, request: Request, response: Response, worker: object, store: Store) -> object:
         """A request that has to be read."""
         is_head: cython.bint = request.framed.is_head
         special: cython.bint = is_special(request)
@@ -284,7 +288,6 @@ class CachedHandler(CompiledHandler):
         entry: Entry
         group: Group
         flight: Flight
-        seen: Seen
         if not is_head and request.method != b"GET":
             if request.method not in _SAFE_METHODS:
                 invalidation = _Invalidation(self, store, target)
@@ -316,10 +319,8 @@ class CachedHandler(CompiledHandler):
         if state != NONE:
             store.counts.hits += 1
             if state == FRESH and not special and request.framed.content_start - request.framed.start <= SEEN_BYTES_MAX:
-                seen = Seen()
-                seen.entry = entry
-                seen.head = request.copy(request.framed.start, request.framed.content_start)
-                store.seen[slot] = seen
+                seen: bytes = request.copy(request.framed.start, request.framed.content_start)
+                store.seen.remember(seen, cython.address(entry.kept), entry)
             return self.reply(request, response, store, entry)
         if b"only-if-cached" in directives:
             response.reply(504)
@@ -365,7 +366,7 @@ class CachedHandler(CompiledHandler):
     @cython.cfunc
     def reply(self, request: Request, response: Response, store: Store, entry: Entry) -> object:
         """Answer with what is kept, as far as the conditions of the request let it."""
-        store.note_use(entry)
+        note_use(store, cython.address(entry.kept))
         if is_special(request) and (entry.etag is not None or entry.last_modified is not None):
             outcome = evaluate(request, etag=entry.etag, last_modified=entry.last_modified)
             if outcome is Outcome.NOT_MODIFIED:
@@ -383,15 +384,16 @@ class CachedHandler(CompiledHandler):
         """Whether an entry is FRESH, STALE but may be answered, or NONE; its age is brought up to date."""
         age: cython.longlong
         if now >= entry.fresh_until:
-            entry.calm_s = -1
+            entry.kept.calm_s = -1
             if now >= entry.stale_until:
                 return NONE
         elif now + CALM_SECONDS < entry.fresh_until and self.clock is time.monotonic:
-            entry.calm_s = read_wall_clock_s()
+            entry.kept.calm_s = read_wall_clock_s()
         age = cython.cast(cython.longlong, max(now - entry.born, 0))
         if age != entry.age:
             entry.age = age
-            entry.head = b"%bAge: %d\r\n\r\n%b" % (entry.fields, age, entry.head[len(entry.head) - entry.joined :])
+            content: bytes = entry.head[len(entry.head) - entry.joined :]
+            entry.show(b"%bAge: %d\r\n\r\n%b" % (entry.fields, age, content), entry.content)
         return FRESH if now < entry.fresh_until else STALE
 
     # Refreshing what is stale, for nobody.
@@ -504,8 +506,8 @@ class CachedHandler(CompiledHandler):
         modified = response.header(b"last-modified")
         entry.last_modified = None if modified is None else parse_date(modified)
         entry.joined = len(content) if len(content) <= JOINED_BYTES_MAX else 0
-        entry.head = content if entry.joined else b""
-        entry.content = b"" if entry.joined else content
+        entry.show(content if entry.joined else b"", b"" if entry.joined else content)
+        entry.kept.status = status
         entry.is_public = term.is_public
         entry.born = now - term.age
         entry.fresh_until = now + term.fresh
@@ -515,7 +517,7 @@ class CachedHandler(CompiledHandler):
         entry.fields = line_of(response) + lines_of(kept)
         entry.unchanged = lines_of(not_modified_fields(kept))
         entry.age = -1
-        entry.calm_s = -1
+        entry.kept.calm_s = -1
         entry.group = group
         entry.key = find_key(request, names, is_head)
         entry.size = ENTRY_BYTES + 2 * len(entry.fields) + len(entry.unchanged) + len(content) + len(entry.key)

@@ -1,6 +1,7 @@
 """A bundle of files that does not change while the server runs: read at the start, every answer made then.
 
-A hit looks a path up and copies bytes into the buffer. What is large, or changes, is for `static_files`.
+A hit looks a path up and copies bytes into the buffer. What is large, or changes, is for `static_files`. Each worker
+remembers what a head was answered, and gives it again: without the GIL where this is the handler of the server itself.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ class Variant:
             said.append((b"Content-Encoding", coding.encode("ascii")))
         self.whole = _lines([*said, (b"Content-Length", b"%d" % len(content))]) + b"\r\n" + content
         self.unchanged = _lines(not_modified_fields(said)) + b"\r\n"
+        describe(cython.address(self.made_whole), 200, b"HTTP/1.1 200 OK\r\n", 17, self.whole)
+        describe(cython.address(self.made_unchanged), 304, b"HTTP/1.1 304 Not Modified\r\n", 27, self.unchanged)
 
 
 @cython.final
@@ -74,9 +77,51 @@ class StaticAssets(CompiledHandler):
 
     @cython.cfunc
     def answer(self, request: Request, response: Response, worker: object) -> object:
+        """Append what the same head was answered before."""
+        owner: Worker
+        seen: SeenHeads = None
+        found: cython.p_void
+        if type(worker) is Worker:
+            owner = worker
+            seen = owner.find_kept(self)
+            if seen is None:
+                seen = SeenHeads()
+                owner.keep(self, seen)
+            found = seen.find(
+                request.framed.slab.bytes + request.framed.start, request.framed.content_start - request.framed.start
+            )
+            if found is not cython.NULL and not request.framed.is_partial:
+                append_made(response, cython.cast(cython.pointer[Made], found))
+                return None
+        return self.answer_slowly(request, response, worker, seen)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def answer_at_once(
+        self, worker: Worker, framed: cython.pointer[cython.const[Framed]], answers: ResponseBuffer, date: DateLine
+    ) -> cython.int:
+        """The whole of an answer to a head that was seen before."""
+        found: cython.p_void
+        start: cython.Py_ssize_t = answers.length
+        if framed.is_head or cython.cast(cython.p_void, worker.keeper) != cython.cast(cython.p_void, self):
+            return 0
+        found = cython.cast(SeenHeads, cython.cast(cython.p_void, worker.last_kept)).find(
+            framed.slab.bytes + framed.start, framed.content_start - framed.start
+        )
+        if found is cython.NULL:
+            return 0
+        if not append_pieces(answers, date, cython.cast(cython.pointer[Made], found)):
+            answers.truncate(start)
+            return 0
+        return cython.cast(cython.pointer[Made], found).status
+
+    @cython.cfunc
+    def answer_slowly(self, request: Request, response: Response, worker: object, seen: SeenHeads | None) -> object:
         """Look the path up, and append the answer that was made at the start."""
         asset: Asset
         variant: Variant
+        made: cython.pointer[Made]
         if not request.framed.is_head and not is_get(request):
             return response.reply(405, headers=((b"Allow", b"GET, HEAD"),))
         asset = self.look_up(request)
@@ -85,14 +130,16 @@ class StaticAssets(CompiledHandler):
                 return self.not_found(request, response, worker)
             return response.reply(404, b"Not Found\n", content_type=b"text/plain; charset=utf-8")
         variant = choose_variant(asset, request)
+        made = cython.address(variant.made_whole)
         if request.has_field(b"if-none-match", 13) or request.has_field(b"if-match", 8):
             outcome = evaluate(request, etag=variant.etag)
-            if outcome is Outcome.NOT_MODIFIED:
-                append_answer(response, b"HTTP/1.1 304 Not Modified\r\n", variant.unchanged)
-                return None
             if outcome is Outcome.PRECONDITION_FAILED:
                 return response.reply(412)
-        append_answer(response, b"HTTP/1.1 200 OK\r\n", variant.whole)
+            if outcome is Outcome.NOT_MODIFIED:
+                made = cython.address(variant.made_unchanged)
+        append_made(response, made)
+        if seen is not None and request.framed.content_start - request.framed.start <= SEEN_BYTES_MAX:
+            seen.remember(request.copy(request.framed.start, request.framed.content_start), made, variant)
         return None
 
     @cython.cfunc
@@ -148,12 +195,42 @@ def choose_variant(asset: Asset, request: Request) -> Variant:
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def append_answer(response: Response, line: bytes, rest: bytes) -> cython.int:
+def describe(
+    made: cython.pointer[Made],
+    status: cython.int,
+    line: cython.p_const_uchar,
+    line_length: cython.Py_ssize_t,
+    rest: bytes,
+) -> cython.int:
+    """Say where an answer lies. `rest` is for the caller to keep."""
+    made.status = status
+    made.line = line
+    made.line_length = line_length
+    made.rest = rest
+    made.rest_length = len(rest)
+    return 0
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def append_made(response: Response, made: cython.pointer[cython.const[Made]]) -> cython.int:
     """Append an answer, the Date of this second in it."""
-    response.append(line)
-    if not response.date.append(response.buffer):
+    response.check_open()
+    if not append_pieces(response.buffer, response.date, made):
         raise MemoryError
-    return response.append(rest)
+    return 0
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def append_pieces(answers: ResponseBuffer, date: DateLine, made: cython.pointer[cython.const[Made]]) -> cython.bint:
+    """The same; False without memory."""
+    return (
+        answers.append(made.line, made.line_length)
+        and date.append(answers)
+        and answers.append(made.rest, made.rest_length)
+    )
 
 
 def static_assets(
