@@ -14,6 +14,7 @@ from types import FrameType
 
 import cases
 import fanout
+import forms
 import mechanisms
 import memory
 import mixed
@@ -36,7 +37,7 @@ STREAM_MEBIBYTES = 1024
 SOAK_MIXED_SECONDS = 600
 ROOMS = (cases, mechanisms, routes)
 KNOWN = PROFILES | cases.PROFILES | mechanisms.PROFILES | routes.PROFILES
-MODES = ("backends", "idle", "threads", "slow", "soak", "sse", "streams", "soak_mixed")
+MODES = ("backends", "forms", "idle", "threads", "slow", "soak", "sse", "streams", "soak_mixed")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -58,6 +59,7 @@ def parse_arguments() -> argparse.Namespace:
     modes.add_argument("--cases", action="store_true", help=f"the profiles {', '.join(cases.PROFILES)}")
     modes.add_argument("--toolkit", action="store_true", help=f"the profiles {', '.join(routes.PROFILES)}")
     modes.add_argument("--backends", action="store_true", help="event mechanisms beside each other, idle ones too")
+    modes.add_argument("--forms", action="store_true", help="uploads of forms, against Starlette's reader of them")
     modes.add_argument("--sse", type=int, nargs="?", const=SUBSCRIBERS, metavar="SUBSCRIBERS", help="(10000)")
     modes.add_argument("--streams", type=int, nargs="?", const=STREAM_MEBIBYTES, metavar="MIB", help="(1024)")
     modes.add_argument("--soak-mixed", type=int, nargs="?", const=SOAK_MIXED_SECONDS, metavar="SECONDS", help="(600)")
@@ -97,7 +99,7 @@ def run(arguments: argparse.Namespace) -> None:
     }
     idle = choose(found.values(), arguments.servers, BASELINE) if arguments.idle else []
     soaked = choose(found.values(), arguments.servers or [OURS]) if arguments.soak else []
-    if any(server.distributions for server in (*itertools.chain(*chosen.values()), *idle, *soaked)):
+    if any(server.distributions for server in (*itertools.chain(*chosen.values()), *idle, *soaked)) or arguments.forms:
         prepare.require_venv(arguments.python)
     conditions = rates.Conditions(
         generator=prepare.compile_program("load"),
@@ -123,6 +125,9 @@ def run(arguments: argparse.Namespace) -> None:
         publish(neighbours.measure_slow(found[OURS], arguments.slow, conditions))
     if arguments.soak:
         publish(memory.measure_soak(soaked, arguments.soak, arguments.soak_connections, conditions))
+    if arguments.forms:
+        for mebibytes in forms.FILES_MEBIBYTES:
+            publish(forms.measure_forms(arguments.python, mebibytes, conditions))
     if arguments.sse:
         publish(fanout.measure_sse(arguments.python, arguments.sse, conditions))
     if arguments.streams:

@@ -17,7 +17,7 @@ import shutil
 import tempfile
 import unicodedata
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from vanilla.contract import Request, Response, Worker
 from vanilla.steps import Event, Step
@@ -35,6 +35,10 @@ MULTIPART_TYPE = b"multipart/form-data"
 BOUNDARY_BYTES_MAX = 70  # RFC 2046 section 5.1.1
 _COPY_BYTES = 256 * 1024
 _SMALL_BYTES = 1024
+# Gathered for one write, which ends at a multiple of it: ext4 caches long aligned pieces in large pages, for half the
+# CPU that pieces of 64 KiB cost which begin anywhere.
+_WRITE_BYTES = 512 * 1024
+_IOV_MAX = 1024  # of writev(2): Linux's, FreeBSD's and macOS's
 FILE_NAME_BYTES_MAX = 150  # leaves room for what you put around it in a file system's 255
 
 _BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
@@ -59,7 +63,7 @@ class MultipartLimits:
         max_file_bytes: of one file.
         max_header_bytes: of one field line of a part, of which each may have 8.
         memory_bytes: of all files together that are held in memory; a file that would exceed it is written to an
-            unnamed temporary file.
+            unnamed temporary file. What waits to be written with what follows it, up to 512 KiB, counts too.
     """
 
     max_bytes: int = 64 * 1024 * 1024
@@ -85,7 +89,7 @@ class Part:
         size: bytes of its content.
     """
 
-    __slots__ = ("_disk", "_held", "_view", "content_type", "file_name", "name", "size")
+    __slots__ = ("_disk", "_gather_bytes", "_held", "_view", "_written", "content_type", "file_name", "name", "size")
 
     def __init__(self, name: str, file_name: str | None, content_type: str | None) -> None:
         self.name = name
@@ -93,8 +97,10 @@ class Part:
         self.content_type = content_type
         self.size = 0
         # In pieces as they came: joined as they come, they would be copied again and again into fresh pages.
-        self._held: list[bytes | bytearray] | None = []
-        self._disk: BinaryIO | None = None
+        self._held: list[bytes | bytearray | memoryview] | None = []
+        self._disk: BinaryIO | None = None  # without a buffer, until it is complete
+        self._gather_bytes = 0
+        self._written = 0
         self._view: BinaryIO | None = None
 
     def __del__(self) -> None:
@@ -140,7 +146,7 @@ class Part:
         Raises: FileExistsError if there is one of that name; OSError as open and write do, and nothing is left then;
             ValueError once it is closed.
         """
-        pieces: list[bytes | bytearray] = []
+        pieces: list[bytes | bytearray | memoryview] = []
         if self._disk is not None:
             self._disk.seek(0)
         else:
@@ -162,12 +168,9 @@ class Part:
             if file is not None:
                 file.close()
 
-    def append(self, data: bytes) -> None:
+    def append(self, data: bytes | bytearray | memoryview) -> None:
         """Append to the content, as the reader does."""
         self.size += len(data)
-        if self._disk is not None:
-            self._disk.write(data)
-            return
         held = self._pieces()
         if len(data) >= _SMALL_BYTES:
             held.append(data)
@@ -175,19 +178,47 @@ class Part:
             held[-1] += data  # an object for each byte that a client sends alone would be dear
         else:
             held.append(bytearray(data))
+        if self._disk is not None and self.size - self._written >= self._gather_bytes:
+            self._write(self.size - self.size % self._gather_bytes)
 
-    def move_to_disk(self) -> None:
-        """Go on in a temporary file, which has no name."""
-        self._disk = tempfile.TemporaryFile()  # noqa: SIM115
-        self._disk.writelines(self._pieces())
-        self._held = []
+    def move_to_disk(self, room: int) -> None:
+        """Go on in a temporary file, which has no name.
 
-    def rewind(self) -> None:
-        """Put the file at its beginning, for whoever reads it."""
+        Args:
+            room: bytes of what follows that may wait in memory until they are written together.
+        """
+        self._disk = cast("BinaryIO", tempfile.TemporaryFile(buffering=0))  # noqa: SIM115
+        self._gather_bytes = min(max(room, 1), _WRITE_BYTES)
+        held, self._held, self.size = self._pieces(), [], 0
+        for piece in held:
+            self.append(piece)
+
+    def complete(self) -> None:
+        """Write what still waits, and put the file at its beginning for whoever reads it: nothing more is appended."""
         if self._disk is not None:
+            self._write(self.size)
             self._disk.seek(0)
+            self._disk = io.BufferedRandom(cast("io.FileIO", self._disk))
 
-    def _pieces(self) -> list[bytes | bytearray]:
+    def _write(self, end: int) -> None:
+        """Have the file hold the content up to `end`, which lies in the last piece; what follows goes on waiting."""
+        assert self._disk is not None
+        waiting = [memoryview(piece) for piece in self._pieces()]
+        self._held = []
+        if end < self.size:
+            last = waiting.pop()
+            at = len(last) - (self.size - end)
+            waiting.append(last[:at])
+            self._held.append(last[at:])
+        self._written = end
+        while waiting:
+            written = _write_some(self._disk, waiting)
+            while waiting and written >= len(waiting[0]):
+                written -= len(waiting.pop(0))
+            if written:
+                waiting[0] = waiting[0][written:]
+
+    def _pieces(self) -> list[bytes | bytearray | memoryview]:
         """What is in memory."""
         if self._held is None:
             raise ValueError(f"part {self.name!r} was closed")
@@ -308,8 +339,6 @@ class MultipartReader:
         except multipart.MultipartError as error:
             self.close()
             raise MalformedError("the form ends before its last boundary") from error
-        for part in self._parts:
-            part.rewind()
         return MultipartForm(self._parts)
 
     def close(self) -> None:
@@ -371,7 +400,7 @@ class MultipartReader:
             self._held_bytes += len(data)
             if self._held_bytes > limits.memory_bytes:
                 self._held_bytes -= size
-                part.move_to_disk()
+                part.move_to_disk(limits.memory_bytes - self._held_bytes)
         part.append(data)
 
     def _read(self, piece: bytes) -> None:
@@ -382,10 +411,19 @@ class MultipartReader:
                     self._parts.append(self._begin_part(event.headerlist, event.name, event.filename))
                 elif event:
                     self._take(self._parts[-1], event)
+                else:
+                    self._parts[-1].complete()
         except multipart.ParserLimitReached as error:
             raise TooLargeError(f"a form of too many or too large parts: {error}") from error
         except multipart.MultipartError as error:
             raise MalformedError(f"part {len(self._parts) + 1} of the form: {error}") from error
+
+
+def _write_some(file: BinaryIO, pieces: list[memoryview]) -> int:
+    """Bytes of these pieces that went to the file, one at least. Raises: OSError."""
+    if hasattr(os, "writev"):  # not in Windows
+        return os.writev(file.fileno(), pieces[:_IOV_MAX])
+    return file.write(pieces[0])
 
 
 def _find_repeated(disposition: str) -> str | None:

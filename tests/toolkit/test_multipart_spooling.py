@@ -1,0 +1,132 @@
+"""Long files of forms, on their way to temporary files: gathered within the limits, written whole, cut anywhere."""
+
+import errno
+import os
+import random
+import tempfile
+import tracemalloc
+from collections.abc import Sequence
+
+import pytest
+
+from system import IS_WINDOWS
+from vanilla.toolkit import multipart_forms
+from vanilla.toolkit.multipart_forms import MultipartForm, MultipartLimits, MultipartReader
+
+HEAD = b'--XX\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n'
+END = b"\r\n--XX--\r\n"
+KIB = 1024
+MIB = 1024 * KIB
+CONTENT = random.Random(0).randbytes(3 * MIB + 12_345)
+
+writes_by_writev = pytest.mark.skipif(IS_WINDOWS, reason="has no writev")
+
+
+def read(content: bytes, size: int, memory_bytes: int) -> MultipartForm:
+    """A form of one file, in pieces of that size."""
+    reader = MultipartReader(b"XX", MultipartLimits(memory_bytes=memory_bytes))
+    form = HEAD + content + END
+    for start in range(0, len(form), size):
+        reader.feed(form[start : start + size])
+    return reader.finish()
+
+
+@pytest.mark.parametrize("size", [701, 16 * KIB, 64 * KIB, 256 * KIB, 512 * KIB, MIB + 1, 8 * MIB])
+@pytest.mark.parametrize("memory_bytes", [0, 1000, 100 * KIB, MIB])
+def test_a_long_file_is_written_whole(size: int, memory_bytes: int) -> None:
+    with read(CONTENT, size, memory_bytes) as form:
+        [file] = form.files
+        assert file.is_on_disk
+        assert file.size == len(CONTENT)
+        assert file.file.tell() == 0
+        assert file.file.read() == CONTENT
+        assert file.read() == CONTENT
+
+
+@pytest.mark.parametrize("memory_bytes", [0, 1, 7, 63, 64, 65])
+def test_a_file_is_written_whole_however_it_is_cut(monkeypatch: pytest.MonkeyPatch, memory_bytes: int) -> None:
+    monkeypatch.setattr(multipart_forms, "_WRITE_BYTES", 64)
+    monkeypatch.setattr(multipart_forms, "_SMALL_BYTES", 5)  # shorter ones are joined
+    content = CONTENT[:400]
+    for size in range(1, 200):
+        with read(content, size, memory_bytes) as form:
+            assert form.files[0].is_on_disk
+            assert form.files[0].file.read() == content, size
+
+
+def test_the_file_may_be_read_by_lines_and_written_to() -> None:
+    with read(b"one\ntwo\n", 100, 0) as form:
+        file = form.files[0].file
+        assert file.readlines() == [b"one\n", b"two\n"]
+        file.write(b"three\n")
+        assert form.files[0].read() == b"one\ntwo\nthree\n"
+
+
+@writes_by_writev
+def test_a_long_file_is_written_by_long_aligned_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    writev, ends = os.writev, []
+
+    def note(fd: int, pieces: Sequence[memoryview]) -> int:
+        written = writev(fd, pieces)
+        ends.append(os.lseek(fd, 0, os.SEEK_CUR))
+        return written
+
+    monkeypatch.setattr(os, "writev", note)
+    read(CONTENT, 10_000, MIB).close()
+    assert ends == [*range(512 * KIB, len(CONTENT), 512 * KIB), len(CONTENT)]
+
+
+@writes_by_writev
+def test_a_file_of_which_the_kernel_takes_little_at_a_time_is_written_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    writev = os.writev
+    monkeypatch.setattr(os, "writev", lambda fd, pieces: writev(fd, [b"".join(pieces)[:11]]))
+    content = CONTENT[:5000]
+    for size in (1, 10, 11, 12, 1500, 6000):
+        with read(content, size, 2000) as form:
+            assert form.files[0].file.read() == content, size
+
+
+def test_where_there_is_no_writev_and_no_unnamed_file_a_file_is_written_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "writev", raising=False)
+    monkeypatch.setattr(tempfile, "TemporaryFile", tempfile.NamedTemporaryFile)  # as it is in Windows
+    for size in (701, 100 * KIB, 8 * MIB):
+        with read(CONTENT, size, MIB) as form:
+            assert form.files[0].file.read() == CONTENT, size
+
+
+def test_more_pieces_than_one_call_takes_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multipart_forms, "_WRITE_BYTES", 8 * MIB)
+    with read(CONTENT, KIB, 3 * MIB) as form:  # 3,000 pieces, all of them there when the file is begun
+        assert form.files[0].is_on_disk
+        assert form.files[0].file.read() == CONTENT
+
+
+@pytest.mark.parametrize("memory_bytes", [0, 100 * KIB, MIB])
+def test_what_waits_to_be_written_stays_within_the_memory_for_files(memory_bytes: int) -> None:
+    size = 16 * KIB
+    reader = MultipartReader(b"XX", MultipartLimits(memory_bytes=memory_bytes))
+    tracemalloc.start()
+    try:
+        reader.feed(HEAD)
+        for start in range(0, len(CONTENT), size):
+            reader.feed(CONTENT[start : start + size])
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        reader.close()
+    assert most < memory_bytes + 4 * size
+
+
+@writes_by_writev
+def test_a_full_disk_is_told_and_nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(fd: int, pieces: Sequence[memoryview]) -> int:
+        fds.append(fd)
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    fds: list[int] = []
+    monkeypatch.setattr(os, "writev", refuse)
+    with pytest.raises(OSError, match="no space") as refused:
+        read(CONTENT, 64 * KIB, MIB)
+    assert refused.traceback  # which still holds the reader
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(fds[0])
