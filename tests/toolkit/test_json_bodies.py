@@ -20,6 +20,7 @@ READ = [
     pytest.param(b"{}", {}, id="object"),
     pytest.param(b' [1, -2.5e3, true, false, null, "a"] \n', [1, -2500.0, True, False, None, "a"], id="values"),
     pytest.param(b'"caf\\u00e9 \xc3\xa9 \\ud83d\\ude00"', "café é 😀", id="text"),
+    pytest.param(b'"\\\\ud83d \\uD83D\\uDE00\\"\\u0041"', '\\ud83d 😀"A', id="escaped_text"),
     pytest.param(b"0", 0, id="number_alone"),
     pytest.param(b'{"a":1,"a":2}', {"a": 2}, id="the_last_of_a_name_counts"),
     pytest.param(b"9007199254740993", 9007199254740993, id="integer_beyond_a_float"),
@@ -44,6 +45,10 @@ BROKEN = [
     pytest.param(b"nul", 1, 1, id="half_a_word"),
     pytest.param('{"a": 1}'.encode("utf-16"), 1, 1, id="utf_16"),
     pytest.param(b"// a\n1", 1, 1, id="comment"),
+    pytest.param(b'["\\ud83d"]', 1, 3, id="half_a_pair"),
+    pytest.param(b'["\\\\\\ude00"]', 1, 5, id="the_other_half"),
+    pytest.param(b'"\\ude00\\ud83d"', 1, 2, id="a_pair_the_wrong_way_round"),
+    pytest.param(b'"\\uD83D\\u0041"', 1, 2, id="half_a_pair_and_a_letter"),
 ]
 
 

@@ -2,8 +2,8 @@
 
 # Where the two differ
 orjson also writes dataclasses, datetimes, enums and UUIDs, and NaN as null; the standard library refuses those. orjson
-reads integers of more than 64 bits as floats, and refuses to write them; it refuses lone surrogates. In what they read,
-both refuse NaN and Infinity, numbers that a float cannot hold, bytes that are not UTF-8, and nesting that is too deep.
+reads integers of more than 64 bits as floats, and refuses to write them. In what they read, both refuse NaN and
+Infinity, numbers that a float cannot hold, bytes that are not UTF-8, half a surrogate pair, too deep nesting.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ JSON_TYPE = b"application/json"
 _Text = str | bytes
 
 _SHOWN_CHARACTERS = 40  # of what the client sent, in a message
+
+# One escape; what of a surrogate pair stands alone is a group. RFC 8259 section 7, RFC 3629 section 3.
+_ESCAPE = re.compile(r"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F]..)|.)")
 
 _CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*+"|(-?Infinity|NaN)', re.DOTALL)
 
@@ -76,7 +79,10 @@ def parse_json(content: bytes) -> Any:
         if orjson is not None:
             return orjson.loads(content)
         text = content.decode()
-        return json.loads(text, parse_constant=_refuse, parse_float=_read_float)
+        value = json.loads(text, parse_constant=_refuse, parse_float=_read_float)
+        if "\\u" in text and (lone := _find_lone_surrogate(text)) is not None:
+            raise _broken("half a surrogate pair, which is no text", text[:lone])
+        return value
     except RecursionError as error:
         raise JSONError("nested too deep") from error
     except _ConstantError as error:
@@ -143,6 +149,11 @@ def _read_float(text: str) -> float:
 def _find_constant(text: str) -> int:
     """Where the first of those stands that is in no string."""
     return next(match.start() for match in _CONSTANT.finditer(text) if match[1])
+
+
+def _find_lone_surrogate(text: str) -> int | None:
+    """Where half a surrogate pair is escaped in a JSON text; None where none is."""
+    return next((match.start() for match in _ESCAPE.finditer(text) if match[1]), None)
 
 
 def _find_bad_text(content: bytes) -> UnicodeDecodeError | None:
