@@ -15,7 +15,7 @@ from vanilla import Event, Interest, Limits, Step
 from vanilla.testing import Round, Script, Session, ask, drive, eof, frames, headers_seen, sent
 
 PATTERN = b"".join(b"%07d\n" % n for n in range(1_000_000))  # 8 MB, in which every cut and every swap shows
-SHARE_BYTES = 512 * 1024  # of a file that a connection gets in one tick
+SHARE_BYTES = 1024 * 1024  # of a file that a connection gets in one tick, where it is alone
 
 
 @pytest.fixture

@@ -59,3 +59,5 @@ cdef class Request:
     cdef bytes copy(self, Py_ssize_t start, Py_ssize_t end)
     cdef int split_target(self) except -1
     cdef bint has_field(self, const unsigned char *lower, Py_ssize_t length) noexcept nogil
+    cdef bint is_get(self) noexcept nogil
+    cdef bytes read_path(self)

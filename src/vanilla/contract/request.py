@@ -10,7 +10,7 @@ import socket
 
 import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cython.cimports.libc.string import memcmp, memcpy
+from cython.cimports.libc.string import memchr, memcmp, memcpy
 from cython.cimports.vanilla.buffers import claim, new_slab, release, view_slab
 from cython.cimports.vanilla.http1.body import Chunked, begin_chunked, decode_chunked
 from cython.cimports.vanilla.http1.head import parse_head
@@ -205,6 +205,26 @@ class Request:
     def has_field(self, lower: cython.p_const_uchar, length: cython.Py_ssize_t) -> cython.bint:
         """Whether a field of that name, given in lower case, was sent: for compiled handlers, without an object."""
         return find_field(self.framed.slab.bytes, self.framed.fields_start, self.framed.fields_end, lower, length) >= 0
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def is_get(self) -> cython.bint:
+        """Whether the method is GET, likewise."""
+        method: cython.p_const_uchar = self.framed.slab.bytes + self.framed.start
+        return self.framed.method_end - self.framed.start == 3 and memcmp(method, b"GET", 3) == 0
+
+    @cython.cfunc
+    def read_path(self) -> bytes:
+        """`path`, which is not kept where nobody has asked for it before: a compiled handler asks once."""
+        target: cython.p_const_uchar = self.framed.slab.bytes + self.framed.target_start
+        data: cython.p_const_char = cython.cast(cython.p_const_char, target)
+        length: cython.Py_ssize_t = self.framed.target_end - self.framed.target_start
+        query: cython.p_const_char
+        if self._path is not None or length == 0 or data[0] != b"/":
+            return self.path
+        query = cython.cast(cython.p_const_char, memchr(data, QUESTION, length))
+        return PyBytes_FromStringAndSize(data, length if query is cython.NULL else query - data)
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """Every field in the order sent: (name as sent, value without the space around it)."""

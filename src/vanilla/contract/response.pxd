@@ -35,6 +35,8 @@ cdef class Response(ResponseHead):
 
     cdef bytes copy(self, Py_ssize_t start, Py_ssize_t end)
     cdef bint has_head(self) noexcept
+    cdef int check_unbegun(self) except -1
+    cdef int append_file_answer(self, bytes before, bytes behind, OpenFile file) except -1
     cdef int append_file(self, OpenFile kept, int fd, long long offset, Py_ssize_t count) except -1
     cdef int append_held(self, OpenFile kept, int fd, long long offset, Py_ssize_t count) noexcept
     cdef int append_copy(self, int fd, long long offset, Py_ssize_t count) noexcept

@@ -135,6 +135,22 @@ class Response(ResponseHead):
         self.append_file(kept, fd, start, length)
 
     @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def append_file_answer(self, before: bytes, behind: bytes, file: OpenFile) -> cython.int:
+        """What `start(200, ..., length=file.size)` and `send_file(file)` append, for compiled handlers that keep its
+        lines: those before Date, the status line with them, and those behind it, Content-Length and the blank one.
+        """
+        self.check_unbegun()
+        self.append_raw(before)
+        if not self.date.append(self.buffer):
+            raise MemoryError
+        self.append_raw(behind)
+        self.coding = BODYLESS if self.framed is not cython.NULL and self.framed.is_head else SIZED
+        self.unwritten = file._size
+        self.begun_status = 200
+        return self.append_file(file, file.fileno(), 0, file._size)
+
+    @cython.cfunc
     @cython.exceptval(check=False)
     def has_head(self) -> cython.bint:
         """Whether what was appended begins with the whole head of a final answer."""
@@ -347,11 +363,9 @@ class Response(ResponseHead):
         Raises: ValueError as in `reply`; RuntimeError if something was appended before, interim answers aside.
         Source: RFC 9112 section 6.
         """
-        self.check_open()
+        self.check_unbegun()
         begin: cython.Py_ssize_t = self.buffer.length
         closes: cython.bint = self.closes
-        if self.coding != RAW or self.has_begun or begin - self.begin != self.informed:
-            raise RuntimeError("start: this answer has begun; call it once, before anything is appended")
         try:
             self.append_start(status, headers, content_type, length)
         except BaseException:
@@ -359,6 +373,15 @@ class Response(ResponseHead):
             self.closes = closes
             raise
         self.begun_status = status
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def check_unbegun(self) -> cython.int:
+        """Refuse to begin an answer a second time."""
+        self.check_open()
+        if self.coding != RAW or self.has_begun or self.buffer.length - self.begin != self.informed:
+            raise RuntimeError("start: this answer has begun; call it once, before anything is appended")
+        return 0
 
     def inform(self, status: int = 103, headers: object = ()) -> None:
         """Append an interim answer, such as 103 Early Hints with its Link fields, in front of the final one.

@@ -3,7 +3,8 @@ from vanilla.buffers cimport ResponseBuffer
 from vanilla.engine.connections cimport Connection
 from vanilla.engine.state cimport Burst, State
 
-cdef Py_ssize_t AHEAD_BYTES_MAX, FILE_SHARE_BYTES, FLUSH_BYTES
+cdef Py_ssize_t FLUSH_BYTES
+cdef Py_ssize_t FILE_TICK_BYTES, FILE_SHARE_MIN, FILE_SHARE_MAX, FILE_SHARE_STEP
 cdef long long FLUSH_AFTER_NS
 cdef int FLUSH_FILES
 
@@ -18,6 +19,8 @@ cdef void finish_close(State state, Connection *connection) noexcept nogil
 cdef void send_answers(
     State state, Connection *connection, ResponseBuffer answers, Py_ssize_t start, Py_ssize_t end
 ) noexcept nogil
+cdef Py_ssize_t take_turn(State state) noexcept nogil
+cdef Py_ssize_t find_share(int count) noexcept nogil
 cdef void send_unsent(State state, Connection *connection) noexcept nogil
 cdef void note_taken(State state, Connection *connection, Py_ssize_t taken) noexcept nogil
 cdef void on_writable(State state, Connection *connection, int taken) noexcept nogil

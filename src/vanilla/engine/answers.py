@@ -22,8 +22,15 @@ from cython.cimports.vanilla.engine.state import read_clock_ns
 from cython.cimports.vanilla.http1.reply import append_interim_continue, append_refusal
 from cython.cimports.vanilla.net.platform import EAGAIN, ENOMEM
 
-AHEAD_BYTES_MAX = 256 * 1024  # of a file whose head waits for it: before more it saves no time worth having
-FILE_SHARE_BYTES = 512 * 1024  # of files that one connection is sent in a tick: others wait for no more than that
+# Of files that all connections are sent in one tick, in equal shares: others wait for no more than that, and the kernel
+# still has in its cache what it goes on with. To 64 readers 1 MiB in shares of 256 KiB costs 15 % less than as a whole;
+# to 4 readers as a whole 3 % less than in two shares. A head is held back for a file that goes whole with it, in its
+# packets: 3 % more. For a part of one it measured dearer.
+FILE_TICK_BYTES = 4 * 1024 * 1024
+FILE_SHARE_MIN = 256 * 1024
+FILE_SHARE_MAX = 1024 * 1024
+FILE_SHARE_STEP = 64 * 1024  # a share ends where a page does
+
 FLUSH_AFTER_NS = 200_000  # of handling, after which the answers so far are sent: a slow handler holds back nobody's
 FLUSH_BYTES = 256 * 1024  # of answers, likewise: they are still in the second-level cache when they are sent
 FLUSH_FILES = 32  # likewise: each holds a descriptor until it is sent
@@ -156,11 +163,38 @@ def send_answers(
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
+def take_turn(state: State) -> cython.Py_ssize_t:
+    """How much of its files one more connection may be sent in this tick, given how many there were in the last."""
+    if state.file_tick != state.counts.ticks:
+        state.file_tick = state.counts.ticks
+        state.file_turns_before = state.file_turns
+        state.file_turns = 0
+    state.file_turns += 1
+    return find_share(max(state.file_turns, state.file_turns_before))
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def find_share(count: cython.int) -> cython.Py_ssize_t:
+    """What each of so many connections, 1 or more, is sent of its files."""
+    share: cython.Py_ssize_t = FILE_TICK_BYTES // count
+    return max(FILE_SHARE_MIN, min(FILE_SHARE_MAX, share - share % FILE_SHARE_STEP))
+
+
+def share_of(count: int) -> int:
+    """find_share for tests."""
+    return find_share(count)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
 def send_unsent(state: State, connection: cython.pointer[Connection]) -> cython.void:
     """Send what is unsent, in order, until the kernel takes no more, or files have had their share of this tick: then
     the connection goes on in the next one, without an event.
     """
-    share: cython.Py_ssize_t = FILE_SHARE_BYTES
+    share: cython.Py_ssize_t = 0 if connection.files is cython.NULL else take_turn(state)
     length: cython.Py_ssize_t
     sent: cython.Py_ssize_t
     file: cython.pointer[UnsentFile]
@@ -169,7 +203,7 @@ def send_unsent(state: State, connection: cython.pointer[Connection]) -> cython.
         file = connection.files
         length = (connection.unsent_end if file is cython.NULL else file.at) - connection.unsent_start
         if length > 0:
-            if file is cython.NULL or file.count > AHEAD_BYTES_MAX:
+            if file is cython.NULL or file.count > share:
                 sent = state.backend.send_now(channel, connection.unsent + connection.unsent_start, length)
             else:
                 sent = state.backend.send_ahead(channel, connection.unsent + connection.unsent_start, length)

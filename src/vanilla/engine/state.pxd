@@ -147,6 +147,9 @@ cdef class State:
     cdef bint has_notice
     cdef bint must_log_starved
     cdef long long starved_log_ms
+    cdef long long file_tick     # the last in which files were sent, to how many connections, and in the one before
+    cdef int file_turns
+    cdef int file_turns_before
     cdef int cut_count           # answers cut off since the log was told, because of their files
     cdef HeldFile *cut_file      # of the first of them: the file, its error or 0 where it ended, what lacked, and whose
     cdef int cut_errno

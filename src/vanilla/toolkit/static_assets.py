@@ -17,8 +17,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import cython
-from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
-from cython.cimports.libc.string import memchr, memcmp
 
 from vanilla.toolkit.conditional import Outcome, etag, evaluate, not_modified_fields
 from vanilla.toolkit.fields import combined
@@ -122,7 +120,7 @@ class StaticAssets(CompiledHandler):
         asset: Asset
         variant: Variant
         made: cython.pointer[Made]
-        if not request.framed.is_head and not is_get(request):
+        if not request.framed.is_head and not request.is_get():
             return response.reply(405, headers=((b"Allow", b"GET, HEAD"),))
         asset = self.look_up(request)
         if asset is None:
@@ -145,35 +143,13 @@ class StaticAssets(CompiledHandler):
     @cython.cfunc
     def look_up(self, request: Request) -> Asset:
         """The asset of a path, or None; a page of the application's own is what it begins with."""
-        path: bytes = read_path(request)
+        path: bytes = request.read_path()
         asset: Asset = self.assets.get(path)
         if asset is None and b"%" in path:
             asset = self.assets.get(_canonical(path))
         if asset is None and self.fallback is not None and _is_page(path, request.header(b"accept")):
             return self.fallback
         return asset
-
-
-@cython.cfunc
-@cython.nogil
-@cython.exceptval(check=False)
-def is_get(request: Request) -> cython.bint:
-    """Whether the method is GET."""
-    method: cython.p_const_uchar = request.framed.slab.bytes + request.framed.start
-    return request.framed.method_end - request.framed.start == 3 and memcmp(method, b"GET", 3) == 0
-
-
-@cython.cfunc
-def read_path(request: Request) -> bytes:
-    """`request.path`, which is not kept: a hit asks for it once."""
-    target: cython.p_const_uchar = request.framed.slab.bytes + request.framed.target_start
-    data: cython.p_const_char = cython.cast(cython.p_const_char, target)
-    length: cython.Py_ssize_t = request.framed.target_end - request.framed.target_start
-    query: cython.p_const_char
-    if length == 0 or data[0] != b"/":
-        return request.path
-    query = cython.cast(cython.p_const_char, memchr(data, 63, length))
-    return PyBytes_FromStringAndSize(data, length if query is cython.NULL else query - data)
 
 
 @cython.cfunc

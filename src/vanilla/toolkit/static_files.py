@@ -15,8 +15,6 @@ import html
 import os
 import stat
 import sys
-import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -26,15 +24,13 @@ from vanilla.toolkit.beneath import Folder, split_path
 from vanilla.toolkit.conditional import Outcome, etag_of_file, evaluate, may_send_range, not_modified_fields
 from vanilla.toolkit.dates import format_date
 from vanilla.toolkit.fields import combined
+from vanilla.toolkit.kept_files import Kept, KeptFiles, Shelf, Siblings
 from vanilla.toolkit.media_types import media_type_of
-from vanilla.toolkit.negotiation import choose_encoding
 from vanilla.toolkit.percent import decode, encode
 from vanilla.toolkit.ranges import ByteRange, content_range, frame_parts, parse_range, unsatisfied_range
 
 SEGMENT_SAFE = b"!$&'()*+,;=:@"  # RFC 3986 section 3.3
 SIBLINGS = {"br": ".br", "zstd": ".zst", "gzip": ".gz"}  # by the content coding, the best first
-
-_SIBLINGS_KNOWN_MAX = 2048  # paths of which a worker remembers the siblings
 
 _CONDITIONS = (b"if-none-match", b"if-modified-since", b"range", b"if-match", b"if-unmodified-since")
 _Field = tuple[bytes, bytes]
@@ -45,28 +41,6 @@ class Missing(NamedTuple):
 
     status: int
     location: bytes | None = None
-
-
-@dataclasses.dataclass(slots=True)
-class Kept:
-    """A file that is open, and all that is said of it."""
-
-    file: OpenFile
-    names: list[str]
-    status: os.stat_result
-    checked: float
-    etag: bytes
-    media_type: bytes
-    fields: list[_Field]  # of a 200
-    whole: list[_Field]  # of a 200 with Accept-Ranges and Content-Type, as it is sent most of all
-
-
-@dataclasses.dataclass(slots=True)
-class Shelf:
-    """What one worker keeps open, the one used last at the end."""
-
-    kept: OrderedDict[tuple[bytes, str | None], Kept] = dataclasses.field(default_factory=OrderedDict)
-    siblings: dict[bytes, tuple[float, tuple[str, ...]]] = dataclasses.field(default_factory=dict)
 
 
 def static_files(
@@ -128,9 +102,9 @@ def static_files(
     )
 
 
-@dataclasses.dataclass(slots=True, kw_only=True, eq=False)
-class StaticFiles:
-    """The handler that `static_files` makes."""
+@dataclasses.dataclass(kw_only=True, eq=False)
+class StaticFiles(KeptFiles):
+    """The handler that `static_files` makes. What is found and kept is answered by `KeptFiles`, which is compiled."""
 
     folder: Folder
     prefix: bytes
@@ -144,19 +118,18 @@ class StaticFiles:
     not_found: Callable[[Request, Response, Worker], object] | None
     max_open_files: int
     revalidate: float
-    _shelves: dict[int, Shelf] = dataclasses.field(default_factory=dict)
 
-    def __call__(self, request: Request, response: Response, worker: Worker) -> object:
+    def __post_init__(self) -> None:
+        self.keep_for(self.revalidate, bool(self.siblings))
+
+    def answer_slowly(self, request: Request, response: Response, worker: Worker, shelf: Shelf, now: float) -> object:
+        """What is not kept, or was looked at too long ago; conditions and parts; and what is no file."""
         if request.method not in (b"GET", b"HEAD"):
             response.reply(405, headers=((b"Allow", b"GET, HEAD"),))
             return None
         path = request.path
-        shelf = self._shelves.get(worker.index if worker is not None else 0)
-        if shelf is None:
-            shelf = self._shelves.setdefault(worker.index if worker is not None else 0, Shelf())
-        now = time.monotonic()
         coding = self._choose(request, shelf, path, now) if self.siblings else None
-        kept: Kept | Missing | None = shelf.kept.get((path, coding))
+        kept: Kept | Missing | None = shelf.find(path, coding)
         if not isinstance(kept, Kept) or now - kept.checked >= self.revalidate:
             kept = self._look_up(shelf, path, coding, now)
             if isinstance(kept, Missing) and coding is not None:  # it was there a moment ago
@@ -166,8 +139,6 @@ class StaticFiles:
             return self._answer_missing(request, response, worker, kept)
         if kept is None:
             return self._answer_listing(request, response, worker, path)
-        if self.max_open_files:
-            shelf.kept.move_to_end((path, coding))
         for name in _CONDITIONS:
             if request.header(name) is not None:
                 return self._answer_conditional(request, response, kept)
@@ -179,14 +150,11 @@ class StaticFiles:
 
     def _choose(self, request: Request, shelf: Shelf, path: bytes, now: float) -> str | None:
         """The content coding in which to send it; None as it is."""
-        known = shelf.siblings.get(path)
-        if known is None or now - known[0] >= self.revalidate:
-            if len(shelf.siblings) >= _SIBLINGS_KNOWN_MAX:
-                shelf.siblings.clear()
-            known = shelf.siblings[path] = now, self._find_siblings(path)
-        if not known[1]:
-            return None
-        return choose_encoding(combined(request, b"accept-encoding"), known[1])
+        known = shelf.find_siblings(path)
+        if known is None or now - known.looked >= self.revalidate:
+            known = Siblings(now, self._find_siblings(path))
+            shelf.add_siblings(path, known)
+        return known.choose(request)
 
     def _find_siblings(self, path: bytes) -> tuple[str, ...]:
         """The codings that there is a precompressed file for, the best first."""
@@ -234,13 +202,11 @@ class StaticFiles:
 
     def _find(self, shelf: Shelf, path: bytes, coding: str | None, now: float) -> Kept | Missing | None:
         """As `_look_up`. Raises: OSError."""
-        key = (path, coding)
-        kept = shelf.kept.get(key)
+        kept = shelf.take(path, coding)
         if kept is not None:
-            del shelf.kept[key]
             if _is_same(kept.status, self.folder.stat(kept.names)):
                 kept.checked = now
-                shelf.kept[key] = kept
+                shelf.add(path, coding, kept)
                 return kept
             kept.file.close()
         names = self._names_of(path)
@@ -269,9 +235,9 @@ class StaticFiles:
             os.close(fd)
         found_now = self._describe(file, names, plain_name, coding, status, now)
         if self.max_open_files:
-            shelf.kept[key] = found_now
-            if len(shelf.kept) > self.max_open_files:
-                shelf.kept.popitem(last=False)[1].file.close()
+            shelf.add(path, coding, found_now)
+            if len(shelf) > self.max_open_files:
+                shelf.drop_oldest()
         return found_now
 
     def _describe(
@@ -300,7 +266,6 @@ class StaticFiles:
             etag=tag,
             media_type=media_type,
             fields=fields,
-            whole=[(b"Content-Type", media_type), *fields],
         )
 
     # Answering.
