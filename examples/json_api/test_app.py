@@ -9,7 +9,6 @@ import pytest
 
 from vanilla import Request, Response, Worker
 from vanilla.testing import Round, Script, Session, ask, drive, eof, repeat
-from vanilla.toolkit import json_bodies
 
 HERE = pathlib.Path(__file__).parent
 MODULES = ("app", "store", "validation")
@@ -99,7 +98,6 @@ INVALID = [
     ({**ADA, "name": 7}, ["#/name"]),
     ({**ADA, "name": "x" * 101}, ["#/name"]),
     ({**ADA, "name": "a\0b"}, ["#/name"]),
-    ({**ADA, "name": "\ud800"}, ["#/name"]),
     ({**ADA, "email": "ada"}, ["#/email"]),
     ({**ADA, "email": "ada@example"}, ["#/email"]),
     ({**ADA, "email": "a@b@example.com"}, ["#/email"]),
@@ -119,8 +117,7 @@ INVALID = [
 
 
 @pytest.mark.parametrize(("user", "pointers"), INVALID)
-def test_every_mistake_is_told_where_it_is(app, monkeypatch, user: object, pointers: list[str]) -> None:
-    monkeypatch.setattr(json_bodies, "orjson", None)  # which has no surrogates
+def test_every_mistake_is_told_where_it_is(app, user: object, pointers: list[str]) -> None:
     refused = ask_for(app, wire("POST /users", json.dumps(user).encode()))
     assert (refused.status, refused.header("content-type")) == (422, PROBLEM)
     assert [error["pointer"] for error in value(refused)["errors"]] == pointers
@@ -131,6 +128,7 @@ REFUSED = [
     pytest.param(wire("POST /users", b'{"name":\n "Ada'), 400, "line 2 column ", id="no_json"),
     pytest.param(wire("POST /users", b""), 400, "", id="nothing"),
     pytest.param(wire("POST /users", b'{"name": "\xff"}'), 400, "", id="no_utf_8"),
+    pytest.param(wire("POST /users", b'{"name": "\\ud800"}'), 400, "", id="half_a_surrogate_pair"),
     pytest.param(wire("POST /users", b"[" * 60_000), 400, "", id="too_deep"),
     pytest.param(wire("POST /users", b'"' + b"x" * 65_536 + b'"'), 413, "65538 bytes", id="too_long"),
     pytest.param(wire("POST /users", ADA, "text/plain"), 415, "", id="another_type"),

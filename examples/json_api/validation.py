@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-TEXT = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]+")  # half a surrogate pair, which JSON can spell, is no text
+TEXT = re.compile(r"[^\x00-\x1f\x7f]+")
 EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)+")
 
 

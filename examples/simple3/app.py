@@ -10,7 +10,7 @@ from vanilla.toolkit.json_bodies import read_json, reply_json
 from vanilla.toolkit.problems import problem
 from vanilla.toolkit.routing import Router
 
-NAME = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,100}")  # half a surrogate pair, which JSON can spell, is no text
+NAME = re.compile(r"[^\x00-\x1f\x7f]{1,100}")
 ID_DIGITS_MAX = 18  # SQLite's integers have 64 bits
 
 

@@ -10,7 +10,6 @@ import pytest
 
 from vanilla import Request, Response, Server, ServerConfig, Worker
 from vanilla.testing import Round, Script, Session, ask, drive, eof, repeat
-from vanilla.toolkit import json_bodies
 from vanilla.toolkit.json_bodies import JSONError
 from vanilla.toolkit.refusals import TooLargeError, UnsupportedTypeError
 
@@ -78,12 +77,10 @@ def test_nobody_is_not_found(users, worker, key: str) -> None:
         '{"name": " "}',
         '{"name": 7}',
         '{"name": "a\\u0000b"}',
-        '{"name": "\\ud800"}',
         json.dumps({"name": "x" * 101}),
     ],
 )
-def test_a_user_without_a_name_is_refused(users, worker, content: str, monkeypatch) -> None:
-    monkeypatch.setattr(json_bodies, "orjson", None)  # which has no surrogates
+def test_a_user_without_a_name_is_refused(users, worker, content: str) -> None:
     refused = answer(users, worker, post(content))
     assert (refused.status, refused.header("content-type")) == (422, b"application/problem+json")
     assert json.loads(answer(users, worker, get("/")).content) == {"users": 0}
@@ -94,6 +91,7 @@ def test_a_user_without_a_name_is_refused(users, worker, content: str, monkeypat
     [
         (post('{"name"'), JSONError),
         (post(b'{"name": "\xff"}'), JSONError),
+        (post('{"name": "\\ud800"}'), JSONError),
         (post("name=Ada", "application/x-www-form-urlencoded"), UnsupportedTypeError),
         (post(json.dumps({"name": "x" * 20_000})), TooLargeError),
     ],

@@ -1,11 +1,11 @@
-"""Fields that come in several lines, RFC 9110 section 5.3."""
+"""Fields that come in several lines, RFC 9110 section 5.3; and those that options name."""
 
 from collections.abc import Callable
 
 import pytest
 
 from vanilla import Request
-from vanilla.toolkit.fields import combined
+from vanilla.toolkit.fields import checked_fields, combined
 
 COMBINED = [
     pytest.param([], None, id="missing"),
@@ -43,3 +43,14 @@ def test_anything_but_a_request_is_a_type_error() -> None:
     for other in (None, b"GET / HTTP/1.1\r\n\r\n"):
         with pytest.raises(TypeError):
             combined(other, "host")  # type: ignore[arg-type]
+
+
+def test_fields_of_an_option_are_bytes() -> None:
+    assert checked_fields([("A", b"1"), (b"A", "2")]) == [(b"A", b"1"), (b"A", b"2")]
+    assert checked_fields([]) == []
+
+
+@pytest.mark.parametrize("field", [("A B", "1"), ("A", "1\r\nB: 2"), ("Content-Length", "1"), ("A", "é")])
+def test_what_no_answer_can_have_is_refused(field: tuple[str, str]) -> None:
+    with pytest.raises(ValueError, match=rf"{field[0]}|ascii"):
+        checked_fields([("X", "1"), field])

@@ -163,6 +163,12 @@ def test_a_source_that_is_not_there_is_refused_at_once(source: str, error: type[
         static_assets(source)
 
 
+@pytest.mark.parametrize("options", [{"headers": [("A B", "1")]}, {"cache_control": "no-cache\r\nA: 1"}])
+def test_what_no_answer_can_have_is_refused_at_once(bundle: pathlib.Path, options: dict) -> None:
+    with pytest.raises(ValueError, match=r"A B|Cache-Control"):
+        static_assets(bundle, **options)
+
+
 def test_an_empty_and_a_large_bundle_are_refused(tmp_path: pathlib.Path, bundle: pathlib.Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="no file"):

@@ -241,6 +241,20 @@ def test_a_prefix_is_taken_off(get) -> None:
             static_files(".", prefix=prefix)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"headers": [("A B", "1")]},
+        {"cache_control": "no-cache\r\nA: 1"},
+        {"cache_control": {"*.js": "no-cache", "*": "a\n"}},
+        {"media_types": {".a": "text/a", ".b": "text/b\r\n"}},
+    ],
+)
+def test_what_no_answer_can_have_is_refused_at_once(root: pathlib.Path, options: dict) -> None:
+    with pytest.raises(ValueError, match=r"A B|Cache-Control|Content-Type"):
+        static_files(root, **options)
+
+
 def test_a_folder_that_is_none_is_refused_at_once(root: pathlib.Path) -> None:
     with pytest.raises(OSError, match="missing"):
         static_files(root / "missing")

@@ -1,10 +1,16 @@
-"""The fields of a request that may come in several lines: their values as one. RFC 9110 sections 5.2 and 5.3."""
+"""Fields of requests that may come in several lines, as one value; and those that a server is told to send, looked at
+before it does. RFC 9110 sections 5.2 and 5.3.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import cython
 from cython.cimports.vanilla.contract.request import Request
 from cython.cimports.vanilla.http1.head import find_field, find_line_end, skip_space, trim_space
+
+from vanilla.contract.response import Response
 
 
 def combined(request: Request, name: str | bytes, separator: bytes = b", ") -> bytes | None:
@@ -34,3 +40,16 @@ def combined(request: Request, name: str | bytes, separator: bytes = b", ") -> b
         value = piece if value is None else cython.cast(bytes, value) + separator + piece
         at = find_field(data, line_end + 2, end, lower, len(lower))
     return value
+
+
+def checked_fields(fields: Iterable[tuple[str | bytes, str | bytes]]) -> list[tuple[bytes, bytes]]:
+    """The fields that an option names, as bytes: what no answer can have is refused now, not with each answer.
+
+    Raises: ValueError as `response.reply` does, which names the field.
+    Source: RFC 9110 sections 5.1 and 5.5.
+    """
+    checked: list = [
+        tuple([text.encode("ascii") if isinstance(text, str) else bytes(text) for text in field]) for field in fields
+    ]
+    Response().start(200, checked)
+    return checked

@@ -19,7 +19,7 @@ from typing import Any
 import cython
 
 from vanilla.toolkit.conditional import Outcome, etag, evaluate, not_modified_fields
-from vanilla.toolkit.fields import combined
+from vanilla.toolkit.fields import checked_fields, combined
 from vanilla.toolkit.media_types import is_compressible, media_type_of
 from vanilla.toolkit.negotiation import choose_encoding
 from vanilla.toolkit.percent import decode, encode
@@ -242,11 +242,11 @@ def static_assets(
         max_bytes: of all files and their variants together.
 
     Raises: OSError, ModuleNotFoundError for a source that is not there; ValueError for an empty one, one that is larger
-        than `max_bytes`, a `fallback` or a `prefix` that is none.
+        than `max_bytes`, a `fallback` or a `prefix` that is none, or a value that no field can have.
     """
     if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
         raise ValueError(f"prefix={prefix!r}: it begins with a slash and ends without one, such as '/assets'")
-    further = [(_to_bytes(name), _to_bytes(value)) for name, value in headers]
+    further = checked_fields([("Cache-Control", cache_control), *headers])[1:]
     immutable = re.compile(hashed)
     files = dict(_read_files(source, max_bytes))
     endings = tuple(SIBLINGS.values())
@@ -350,7 +350,3 @@ def _is_page(path: bytes, accept: bytes | None) -> bool:
 
 def _lines(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
     return b"".join([b"%b: %b\r\n" % field for field in fields])
-
-
-def _to_bytes(text: str | bytes) -> bytes:
-    return text.encode("ascii") if isinstance(text, str) else text

@@ -23,7 +23,7 @@ from vanilla.files import OpenFile
 from vanilla.toolkit.beneath import Folder, split_path
 from vanilla.toolkit.conditional import Outcome, etag_of_file, evaluate, may_send_range, not_modified_fields
 from vanilla.toolkit.dates import format_date
-from vanilla.toolkit.fields import combined
+from vanilla.toolkit.fields import checked_fields, combined
 from vanilla.toolkit.kept_files import Kept, KeptFiles, Shelf, Siblings
 from vanilla.toolkit.media_types import media_type_of
 from vanilla.toolkit.percent import decode, encode
@@ -79,7 +79,8 @@ def static_files(
         max_open_files: that each worker keeps; 0 opens a file for each answer, as Windows does in any case.
         revalidate: seconds after which a kept file is looked at again; 0 looks each time.
 
-    Raises: OSError if `directory` is none; ValueError for a `prefix` that is none, or a negative number of files.
+    Raises: OSError if `directory` is none; ValueError for a `prefix` that is none, a negative number of files, or a
+        value that no field can have.
     Source: RFC 9110 sections 13 and 14; openat2(2), sendfile(2).
     """
     if max_open_files < 0:
@@ -94,8 +95,8 @@ def static_files(
         shows_hidden=hidden,
         siblings=SIBLINGS if precompressed else {},
         cache_control=_patterns(cache_control),
-        media_types={ending: kind.encode("ascii") for ending, kind in (media_types or {}).items()},
-        headers=[(_to_bytes(name), _to_bytes(value)) for name, value in headers],
+        media_types=_media_types(media_types or {}),
+        headers=checked_fields(headers),
         not_found=not_found,
         max_open_files=0 if sys.platform == "win32" else max_open_files,
         revalidate=revalidate,
@@ -359,10 +360,12 @@ def _to_folder(path: bytes) -> Missing:
     return Missing(404) if path.startswith(b"//") else Missing(301, path + b"/")
 
 
+def _media_types(given: Mapping[str, str]) -> dict[str, bytes]:
+    values = checked_fields(("Content-Type", value) for value in given.values())
+    return {ending: value for ending, (_, value) in zip(given, values, strict=True)}
+
+
 def _patterns(given: Mapping[str, str] | str | None) -> list[tuple[str, bytes]]:
     pairs = {"*": given} if isinstance(given, str) else given or {}
-    return [(pattern, value.encode("ascii")) for pattern, value in pairs.items()]
-
-
-def _to_bytes(text: str | bytes) -> bytes:
-    return text.encode("ascii") if isinstance(text, str) else text
+    values = checked_fields(("Cache-Control", value) for value in pairs.values())
+    return [(pattern, value) for pattern, (_, value) in zip(pairs, values, strict=True)]
