@@ -75,8 +75,8 @@ def numbered(request, response, number):
     response.reply(200, b"content %d" % number)
 
 
-def serve(handler) -> Session:
-    return Session(ServerConfig(handler, port=0, workers=1))
+def serve(handler, backend: str = "auto") -> Session:
+    return Session(ServerConfig(handler, port=0, workers=1, backend=backend))
 
 
 def connect(session: Session) -> socket.socket:
@@ -387,7 +387,7 @@ def test_workers_and_pipelines_and_old_clients() -> None:
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_a_hit_is_given_without_the_interpreter(is_async: bool) -> None:
+def test_a_hit_is_given_without_the_interpreter(backend: str, is_async: bool) -> None:
     def handle(request, response, worker):
         response.reply(200, b"content")
 
@@ -395,7 +395,7 @@ def test_a_hit_is_given_without_the_interpreter(is_async: bool) -> None:
         handle(request, response, worker)
 
     handler = cached(handle_async if is_async else handle, ttl=60)
-    with serve(handler) as session, connect(session) as client:
+    with serve(handler, backend) as session, connect(session) as client:
 
         def ask_once() -> tuple[bytes, int]:
             client.sendall(raw())
@@ -425,7 +425,7 @@ PIPELINES = [
 
 
 @pytest.mark.parametrize(("pipeline", "expected"), PIPELINES)
-def test_hits_and_others_are_answered_in_their_order(pipeline, expected, caplog) -> None:
+def test_hits_and_others_are_answered_in_their_order(backend, pipeline, expected, caplog) -> None:
     sizes = {b"/big": 60_000, b"/bigger": 200_000}
 
     def handle(request, response, worker):
@@ -441,7 +441,7 @@ def test_hits_and_others_are_answered_in_their_order(pipeline, expected, caplog)
         worker.call_later(0, lambda: parked.resume(lambda request, response, *_: response.reply(200, b"/wait")))
         return Step.SUSPEND
 
-    with serve(cached(handle, ttl=60)) as session:
+    with serve(cached(handle, ttl=60), backend) as session:
         with connect(session) as client:
             for path in ("/a", "/a", "/big", "/big", "/bigger", "/bigger"):
                 client.sendall(raw(path))
@@ -462,9 +462,9 @@ def test_hits_and_others_are_answered_in_their_order(pipeline, expected, caplog)
     assert sum(int(answer[:3]) // 100 == 2 for answer in answers) == counters.responses_2xx - 6
 
 
-def test_the_last_answers_of_a_server_that_drains_say_so() -> None:
+def test_the_last_answers_of_a_server_that_drains_say_so(backend: str) -> None:
     handler = cached(lambda request, response, worker: response.reply(200, b"content"), ttl=60)
-    with serve(handler) as session, connect(session) as client:
+    with serve(handler, backend) as session, connect(session) as client:
         for _ in range(3):
             client.sendall(raw())
             read_answer(client, raw())

@@ -223,10 +223,10 @@ AGAIN = f"If-None-Match: {etag(SCRIPT).decode()}"
         pytest.param("POST", "/docs/", [], 405, b"", id="by_another_method"),
     ],
 )
-def test_what_is_asked_for_again_is_answered_again(bundle, method, path, fields, status, content) -> None:
+def test_what_is_asked_for_again_is_answered_again(backend, bundle, method, path, fields, status, content) -> None:
     head = "\r\n".join([f"{method} {path} HTTP/1.1", "Host: a", *fields, "", ""]).encode()
     other = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-    with Session(ServerConfig(static_assets(bundle), port=0, workers=1)) as session:
+    with Session(ServerConfig(static_assets(bundle), port=0, workers=1, backend=backend)) as session:
         for wire in [head, head * 3, head + other + head * 2, head + b"garbage\r\n\r\n"]:
             with socket.create_connection(session.address[:2], timeout=20) as client:
                 client.sendall(wire)
@@ -241,9 +241,9 @@ def test_what_is_asked_for_again_is_answered_again(bundle, method, path, fields,
                 assert len(re.findall(rb"\r\nDate: \w{3}, ", answer)) == 1
 
 
-def test_what_is_asked_for_again_is_given_without_the_interpreter(bundle) -> None:
+def test_what_is_asked_for_again_is_given_without_the_interpreter(backend, bundle) -> None:
     head = b"GET /docs/ HTTP/1.1\r\nHost: a\r\n\r\n"
-    with Session(ServerConfig(static_assets(bundle), port=0, workers=1)) as session:
+    with Session(ServerConfig(static_assets(bundle), port=0, workers=1, backend=backend)) as session:
         with socket.create_connection(session.address[:2], timeout=20) as client:
             held = []
             for _ in range(5):
