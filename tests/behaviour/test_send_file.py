@@ -400,6 +400,21 @@ def test_a_file_that_shrinks_closes_the_connection_short(configure, serve, path,
     assert "('127.0.0.1', " in warnings[0].getMessage()
 
 
+def test_a_file_that_shrinks_in_the_last_tick_of_its_server_is_told_of(configure, path, caplog) -> None:
+    def serve(request, response, worker) -> None:
+        with path.open("rb") as file:
+            response.start(200, length=len(PATTERN))
+            response.send_file(file, 0, len(PATTERN))
+        os.truncate(path, 0)
+        session.server.shutdown(0)
+        worker._reach_loop().drain(0)  # which the server would have it do a little later
+
+    with Session(configure(serve)) as session:
+        [result] = session.wait(session.fire([Script(rounds=[Round(send=get(""), until=eof)])]), eof)
+    assert result.frames == ()
+    assert any("the file became shorter while it was sent" in message for message in caplog.messages)
+
+
 @pytest.mark.skipif(IS_WINDOWS, reason="the path of a handle is always known there")
 def test_a_file_that_shrinks_is_told_of_where_no_path_is_known(configure, serve, path, caplog, monkeypatch) -> None:
     def refuse(_: str) -> str:

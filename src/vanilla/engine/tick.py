@@ -273,6 +273,8 @@ class Engine(Handling):
                 self.close(connection)
         self.end_tick()
         self.backend.finish()
+        if self.cut_count > 0:
+            self.report_cut()
         self.run_gone()
         self.run_notices()
         self.is_cleaning = True
