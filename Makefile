@@ -66,8 +66,8 @@ check-bsd: $(TOOLS) ## compile every module for macOS and FreeBSD, by zig; nothi
 
 # Cross-compiled by zig, for a CPython of Windows that is run by Wine: tests/windows/wine.py fetches and says all.
 # Capturing descriptors would cost 5 ms a test there.
-test-windows: $(WINDOWS)/.built ## build for Windows, and run the suite under Wine; ARGS="tests/http1"
-	$(BIN)/python tests/windows/wine.py -m pytest --capture=sys $(or $(ARGS),$(WINDOWS_TESTS))
+test-windows: $(WINDOWS)/.built ## build for Windows, and run the suite under Wine; ARGS="tests/http1", ARGS=--last-failed
+	$(BIN)/python tests/windows/wine.py -m pytest --capture=sys $(ARGS) $(if $(findstring tests/,$(ARGS)),,$(WINDOWS_TESTS))
 
 test-faults: $(INSTALLED) $(FAULTS) ## run the socket-level suite with system calls that fail at random; SEED=3 ARGS="-k pipelining"
 	$(BIN)/python tests/faults/run.py --shim $(FAULTS) --seeds "$(SEED)" $(ARGS)
