@@ -2,6 +2,7 @@ from vanilla.buffers cimport ResponseBuffer
 from vanilla.contract.request cimport Framed, Request
 from vanilla.contract.response cimport Response
 from vanilla.toolkit.seen_heads cimport SeenHeads
+from vanilla.toolkit.use_order cimport UseOrder, Used, link, note_use, unlink
 
 # The same answer as it is given without the GIL. It is a part of its Entry, which owns the bytes.
 ctypedef struct Kept:
@@ -11,9 +12,7 @@ ctypedef struct Kept:
     Py_ssize_t content_length
     int status
     long long calm_s             # a second of the wall clock within which it stays fresh, and its age what it is
-    Kept *newer
-    Kept *older
-    void *entry
+    Used used                    # by its Entry
 
 # An answer, or the knowledge that there is none to keep.
 cdef class Entry:
@@ -61,16 +60,12 @@ cdef class Store:
     cdef SeenHeads seen
     cdef readonly Py_ssize_t stored_bytes
     cdef readonly Py_ssize_t max_bytes
-    cdef Kept *newest
-    cdef Kept *oldest
+    cdef UseOrder order
 
     cdef int add(self, Entry entry) except -1
     cdef int drop(self, Entry entry) except -1
     cdef int drop_target(self, bytes target) except -1
 
-cdef void link(Store store, Kept *kept) noexcept nogil
-cdef void unlink(Store store, Kept *kept) noexcept nogil
-cdef void note_use(Store store, Kept *kept) noexcept nogil
 cdef int give_at_once(Store store, const Framed *framed, ResponseBuffer answers, long long now_s) noexcept nogil
 cdef bint is_special(Request request) noexcept
 cdef bytes find_key(Request request, tuple names, bint is_head)

@@ -21,7 +21,7 @@ class Entry:
     """An answer that is kept, or that none can be."""
 
     def __cinit__(self) -> None:
-        self.kept.entry = cython.cast(cython.p_void, self)
+        self.kept.used.owner = cython.cast(cython.p_void, self)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -67,7 +67,7 @@ class Store:
     """What one worker keeps: found by target, and in the order of its last use."""
 
     def __cinit__(self) -> None:
-        self.newest = self.oldest = cython.NULL
+        self.order.newest = self.order.oldest = cython.NULL
 
     def __init__(self, worker: object, max_bytes: int) -> None:
         self.worker = worker
@@ -87,10 +87,10 @@ class Store:
             self.drop(replaced)
         self.groups[entry.group.target] = entry.group
         entry.group.entries[entry.key] = entry
-        link(self, cython.address(entry.kept))
+        link(cython.address(self.order), cython.address(entry.kept.used))
         self.stored_bytes += entry.size
         while self.stored_bytes > self.max_bytes:
-            oldest = cython.cast(Entry, self.oldest.entry)  # a reference of its own: what is dropped is freed
+            oldest = cython.cast(Entry, self.order.oldest.owner)  # a reference of its own: what is dropped is freed
             self.drop(oldest)
             self.counts.evictions += 1
         return 0
@@ -100,7 +100,7 @@ class Store:
     def drop(self, entry: Entry) -> cython.int:
         """Keep an entry no more."""
         group: Group = entry.group
-        unlink(self, cython.address(entry.kept))
+        unlink(cython.address(self.order), cython.address(entry.kept.used))
         self.stored_bytes -= entry.size
         del group.entries[entry.key]
         if not group.entries:
@@ -136,46 +136,6 @@ class Store:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def link(store: Store, kept: cython.pointer[Kept]) -> cython.void:
-    """Put an answer at the end of the order of use: it was used last."""
-    kept.newer = cython.NULL
-    kept.older = store.newest
-    if store.newest is cython.NULL:
-        store.oldest = kept
-    else:
-        store.newest.newer = kept
-    store.newest = kept
-
-
-@cython.cfunc
-@cython.nogil
-@cython.exceptval(check=False)
-def unlink(store: Store, kept: cython.pointer[Kept]) -> cython.void:
-    """Take an answer out of the order of use."""
-    if kept.newer is cython.NULL:
-        store.newest = kept.older
-    else:
-        kept.newer.older = kept.older
-    if kept.older is cython.NULL:
-        store.oldest = kept.newer
-    else:
-        kept.older.newer = kept.newer
-    kept.newer = kept.older = cython.NULL
-
-
-@cython.cfunc
-@cython.nogil
-@cython.exceptval(check=False)
-def note_use(store: Store, kept: cython.pointer[Kept]) -> cython.void:
-    """It was used last."""
-    if store.newest != kept:
-        unlink(store, kept)
-        link(store, kept)
-
-
-@cython.cfunc
-@cython.nogil
-@cython.exceptval(check=False)
 def give_at_once(
     store: Store, framed: cython.pointer[cython.const[Framed]], answers: ResponseBuffer, now_s: cython.longlong
 ) -> cython.int:
@@ -188,7 +148,7 @@ def give_at_once(
     if not answers.append(kept.head, kept.head_length) or not answers.append(kept.content, kept.content_length):
         answers.truncate(start)
         return 0
-    note_use(store, kept)
+    note_use(cython.address(store.order), cython.address(kept.used))
     store.counts.hits += 1
     return kept.status
 

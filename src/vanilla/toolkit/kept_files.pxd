@@ -6,6 +6,7 @@ from vanilla.files cimport OpenFile
 from vanilla.http1.head cimport COLON, equals, find_line_end
 from vanilla.http1.reply cimport DATE_BYTES
 from vanilla.net.platform cimport read_monotonic_ns
+from vanilla.toolkit.use_order cimport UseOrder, Used, link, note_use, unlink
 
 cdef Py_ssize_t CHOICES_MAX, SIBLINGS_KNOWN_MAX
 
@@ -23,8 +24,7 @@ cdef class Kept:
     cdef bytes before                # those in front of Date; None where a field is Date, or closes the connection
     cdef bytes behind
     cdef object key
-    cdef void *newer
-    cdef void *older
+    cdef Used used
 
     cdef int make_lines(self) except -1
 
@@ -40,12 +40,7 @@ cdef class Siblings:
 cdef class Shelf:
     cdef dict kept                   # by path, or (path, coding)
     cdef dict siblings               # by path
-    cdef void *newest
-    cdef void *oldest
-
-    cdef int note_use(self, Kept kept) except -1
-    cdef int link(self, Kept kept) except -1
-    cdef int unlink(self, Kept kept) except -1
+    cdef UseOrder order
 
 cdef class KeptFiles(CompiledHandler):
     cdef double revalidate

@@ -25,7 +25,7 @@ class Kept:
     """A file that is open, and all that is said of it. Times are seconds by the clock that the handler gives."""
 
     def __cinit__(self) -> None:
-        self.newer = self.older = cython.NULL
+        self.used.owner = cython.cast(cython.p_void, self)
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class Shelf:
     """What one worker keeps open: found by path, and in the order of its last use."""
 
     def __cinit__(self) -> None:
-        self.newest = self.oldest = cython.NULL
+        self.order.newest = self.order.oldest = cython.NULL
         self.kept = {}
         self.siblings = {}
 
@@ -110,7 +110,7 @@ class Shelf:
         """What is kept of a path in a coding, used last now."""
         kept: Kept = self.kept.get(key_of(path, coding))
         if kept is not None:
-            self.note_use(kept)
+            note_use(cython.address(self.order), cython.address(kept.used))
         return kept
 
     def add(self, path: bytes, coding: str | None, kept: Kept) -> None:
@@ -118,22 +118,22 @@ class Shelf:
         self.take(path, coding)
         kept.key = key_of(path, coding)
         self.kept[kept.key] = kept
-        self.link(kept)
+        link(cython.address(self.order), cython.address(kept.used))
 
     def take(self, path: bytes, coding: str | None) -> Kept | None:
         """Keep it no more; its file stays open."""
         kept: Kept = self.kept.pop(key_of(path, coding), None)
         if kept is not None:
-            self.unlink(kept)
+            unlink(cython.address(self.order), cython.address(kept.used))
         return kept
 
     def drop_oldest(self) -> None:
         """Close what was used longest ago."""
         kept: Kept
-        if self.oldest is not cython.NULL:
-            kept = cython.cast(Kept, self.oldest)  # a reference of its own: what is taken is freed
+        if self.order.oldest is not cython.NULL:
+            kept = cython.cast(Kept, self.order.oldest.owner)  # a reference of its own: what is taken is freed
             del self.kept[kept.key]
-            self.unlink(kept)
+            unlink(cython.address(self.order), cython.address(kept.used))
             kept.file.close()
 
     def find_siblings(self, path: bytes) -> Siblings | None:
@@ -145,43 +145,6 @@ class Shelf:
         if len(self.siblings) >= SIBLINGS_KNOWN_MAX:
             self.siblings.clear()
         self.siblings[path] = siblings
-
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
-    def note_use(self, kept: Kept) -> cython.int:
-        """It was used last."""
-        if self.newest == cython.cast(cython.p_void, kept):
-            return 0
-        self.unlink(kept)
-        return self.link(kept)
-
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
-    def link(self, kept: Kept) -> cython.int:
-        """Put it behind all others in the order of use."""
-        kept.newer = cython.NULL
-        kept.older = self.newest
-        if self.newest is not cython.NULL:
-            cython.cast(Kept, self.newest).newer = cython.cast(cython.p_void, kept)
-        self.newest = cython.cast(cython.p_void, kept)
-        if self.oldest is cython.NULL:
-            self.oldest = self.newest
-        return 0
-
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
-    def unlink(self, kept: Kept) -> cython.int:
-        """Take it out of the order of use."""
-        if kept.newer is cython.NULL:
-            self.newest = kept.older
-        else:
-            cython.cast(Kept, kept.newer).older = kept.older
-        if kept.older is cython.NULL:
-            self.oldest = kept.newer
-        else:
-            cython.cast(Kept, kept.older).newer = kept.newer
-        kept.newer = kept.older = cython.NULL
-        return 0
 
 
 @cython.cclass
@@ -219,7 +182,7 @@ class KeptFiles(CompiledHandler):
             kept.make_lines()
         if kept.before is None:
             return self.answer_slowly(request, response, worker, shelf, now)
-        shelf.note_use(kept)
+        note_use(cython.address(shelf.order), cython.address(kept.used))
         response.append_file_answer(kept.before, kept.behind, kept.file)
         return None
 

@@ -16,9 +16,9 @@ from vanilla.toolkit.kept_answers cimport (
     find_key,
     give_at_once,
     is_special,
-    note_use,
 )
 from vanilla.toolkit.seen_heads cimport SEEN_BYTES_MAX
+from vanilla.toolkit.use_order cimport note_use
 cdef Py_ssize_t ENTRY_BYTES, JOINED_BYTES_MAX
 cdef int NONE, FRESH, STALE
 

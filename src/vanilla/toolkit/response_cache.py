@@ -234,10 +234,10 @@ class CachedHandler(CompiledHandler):
         found: cython.p_void = store.seen.find(head, request.framed.content_start - request.framed.start)
         kept: cython.pointer[Kept] = cython.cast(cython.pointer[Kept], found)
         if kept is not cython.NULL and kept.head is not cython.NULL and not request.framed.is_partial:
-            entry = cython.cast(Entry, kept.entry)
+            entry = cython.cast(Entry, kept.used.owner)
             if kept.calm_s == read_wall_clock_s() or self.check(store, entry, self.clock()) == FRESH:
                 store.counts.hits += 1
-                note_use(store, kept)
+                note_use(cython.address(store.order), cython.address(kept.used))
                 append_entry(response, entry, request.framed.is_head)
                 return None
         return self.answer_slowly(request, response, worker, store)
@@ -366,7 +366,7 @@ class CachedHandler(CompiledHandler):
     @cython.cfunc
     def reply(self, request: Request, response: Response, store: Store, entry: Entry) -> object:
         """Answer with what is kept, as far as the conditions of the request let it."""
-        note_use(store, cython.address(entry.kept))
+        note_use(cython.address(store.order), cython.address(entry.kept.used))
         if is_special(request) and (entry.etag is not None or entry.last_modified is not None):
             outcome = evaluate(request, etag=entry.etag, last_modified=entry.last_modified)
             if outcome is Outcome.NOT_MODIFIED:
