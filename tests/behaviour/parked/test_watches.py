@@ -330,7 +330,7 @@ def test_a_continuation_is_told_what_its_descriptor_came_to(configure, make_fd, 
         close(FAR_ENDS.pop())
 
 
-def test_a_descriptor_watched_once_for_both_may_be_watched_for_good_afterwards(site) -> None:
+def test_a_descriptor_watched_once_for_both_may_be_watched_for_good_afterwards(site, receive_answer) -> None:
     near, far = socket.socketpair()
     seen = []
 
@@ -346,7 +346,7 @@ def test_a_descriptor_watched_once_for_both_may_be_watched_for_good_afterwards(s
         return Step.SUSPEND
 
     with site(handle) as running:
-        assert running.connect(TINY).recv(1000).endswith(b"\r\n\r\n%d" % Event.WRITABLE)
+        assert receive_answer(running.connect(TINY)).endswith(b"\r\n\r\n%d" % Event.WRITABLE)
         for count in (1, 2, 3):  # told once, its first watch would have ended with the first of these
             far.send(b"x")
             until(lambda count=count: len(seen) == count)
