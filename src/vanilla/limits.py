@@ -35,8 +35,9 @@ class Limits:
             replaces `read_timeout` for bodies, so that an honest slow upload lives.
         min_send_rate: slowest reader accepted, likewise; it replaces `write_timeout` while it is set.
         rate_grace: seconds at the start of a body or of a blocked answer in which its rate is not judged.
-        max_connections: most open connections of this listener, shared out evenly over its workers. New ones wait in
-            the listen backlog; if no place comes free for `accept_timeout`, those that wait get a 503 and are closed.
+        max_connections: most open connections of this listener, shared out evenly over its workers; one that has its
+            share leaves new ones to others. Without a place they wait in the listen backlog; if none comes free for
+            `accept_timeout`, those that wait get a 503 and are closed.
         accept_timeout: how long a new connection waits for a place before it is refused; off leaves it to the backlog.
         max_requests_per_connection: the answer to the last one carries `Connection: close`.
         max_pending_bytes: answers waiting in memory for one connection above which its next pipelined request waits.

@@ -14,7 +14,7 @@ import pytest
 
 from system import IS_WINDOWS, count_descriptors, needs_unix_sockets
 from vanilla import Limits, Listener, Request, Response, Server, Worker
-from vanilla.testing import Client, Group, Session, ask, eof, repeat, sent
+from vanilla.testing import Client, Group, Session, ask, eof, frames, repeat, sent
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 HOLD = b"GET /hold HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -238,6 +238,35 @@ def test_the_most_connections_are_exact_however_they_are_shared_out(configure, h
             assert [worker.counters().open for worker in session.server.workers] == [MANY] * 2
             session.close(heavy)
             session.close(waiting)
+            session.await_counters(lambda counters: counters.open == 0)
+
+
+@pytest.mark.parametrize("worker_count", [2, 4])
+def test_every_place_is_taken_whichever_worker_the_kernel_chose(configure, held, listener, worker_count: int) -> None:
+    """It chooses by chance: some workers are full while others are not."""
+    count = 20 * worker_count
+    limits = Limits(max_connections=count, accept_timeout=None, keepalive_timeout=None)
+    with Session(configure(held, workers=worker_count, limits=limits, listeners=[listener])) as session:
+        for _ in range(8):
+            clients = session.fire(repeat(count, ask(GET)))
+            assert session.server.counters().open == count
+            waiting = session.fire(repeat(count // 2, ask(GET, sent)))
+            session.close(clients[: count // 2])
+            assert {tuple(result.statuses) for result in session.wait(waiting, frames(1))} == {(200,)}
+            session.close(clients[count // 2 :])
+            session.close(waiting)
+            session.await_counters(lambda counters: counters.open == 0)
+
+
+def test_nobody_is_refused_while_another_worker_has_a_place(configure, held) -> None:
+    limits = Limits(max_connections=40, accept_timeout=0.2, keepalive_timeout=None)
+    with Session(configure(held, workers=2, limits=limits)) as session:
+        for _ in range(8):
+            clients = session.fire(repeat(40, ask(GET)))
+            assert {tuple(result.statuses) for result in clients.results} == {(200,)}
+            refused = session.fire(repeat(10, ask(GET, eof)))
+            assert {tuple(result.statuses) for result in refused.results} == {(503,)}
+            session.close(clients)
             session.await_counters(lambda counters: counters.open == 0)
 
 

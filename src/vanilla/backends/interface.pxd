@@ -59,7 +59,8 @@ cdef class Backend:
     cdef int completion_size
     cdef int allowances[64]
     cdef bint is_alone
-    cdef int kept_count    # connections that were accepted although there was no place
+    cdef int kept_count      # connections that were accepted although there was no place
+    cdef bint has_unplaced   # others wait in a backlog: set by a wait, taken back by the engine
     cdef Untaken *untaken
     cdef int untaken_count
     cdef int untaken_size
@@ -69,7 +70,7 @@ cdef class Backend:
     cdef void resume_listener(self, int number) noexcept nogil
     cdef int accept(self, int number, PeerAddress *peer) noexcept nogil
     cdef int accept_next(self, int number, PeerAddress *peer) noexcept nogil
-    cdef int take_kept(self, int number, PeerAddress *peer) noexcept nogil
+    cdef int take_unplaced(self, int number, PeerAddress *peer) noexcept nogil
     cdef void close_listener(self, int number) noexcept nogil
     cdef void disown_listeners(self) noexcept nogil
     cdef int add(self, Channel *channel) noexcept nogil

@@ -86,6 +86,8 @@ class Backend:
         fd: cython.int
         peer: PeerAddress
         completion: cython.pointer[Completion]
+        if self.allowances[number] <= 0:
+            self.has_unplaced = True
         for accepted in range(min(ACCEPTS_MAX, self.allowances[number])):
             fd = self.accept(number, cython.address(peer))
             if fd == -EAGAIN:
@@ -160,9 +162,12 @@ class Backend:
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
-    def take_kept(self, number: cython.int, peer: cython.pointer[PeerAddress]) -> cython.int:
-        """One of `kept_count`, to be given to another worker: its descriptor, or -EAGAIN if this listener has none."""
-        return -EAGAIN
+    def take_unplaced(self, number: cython.int, peer: cython.pointer[PeerAddress]) -> cython.int:
+        """One that there is no place for, to be given to another worker: its descriptor, or -errno as `accept`.
+
+        Of those that were accepted already, where the mechanism keeps some.
+        """
+        return self.accept(number, peer)
 
     @cython.cfunc
     @cython.nogil

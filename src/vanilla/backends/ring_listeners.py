@@ -101,13 +101,13 @@ class RingListeners(RingSubmissions):
             if outcome.user_data == name_accept(number):
                 self.take_accepted(cython.address(outcome[0]), True)
                 outcome.user_data = OF_NOTHING
-        fd = self.take_kept(number, peer)
+        fd = self.take_unplaced(number, peer)
         return self.accept(number, peer) if fd < 0 else fd
 
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
-    def take_kept(self, number: cython.int, peer: cython.pointer[PeerAddress]) -> cython.int:
+    def take_unplaced(self, number: cython.int, peer: cython.pointer[PeerAddress]) -> cython.int:
         index: cython.int
         fd: cython.int
         for index in range(self.kept_count):

@@ -45,6 +45,7 @@ UNEVEN_SHARE, UNEVEN_SPARE, LOOK_FROM = 8, 8, 32
 LOOK_SEATS_MAX = 8  # neighbours looked at for one connection; the next look begins behind them
 LOOK_ACCEPTS_MAX = 64  # connections between two looks while the load is even
 LOOK_AROUND_MS = 100  # between two looks of a busy worker at whether a neighbour is held up
+LOOK_FOR_PLACE_MS = 100  # between two looks of a full worker at whether a neighbour has a place
 NEVER_MS = 2**62
 
 
@@ -111,7 +112,7 @@ def set_bounds(state: State, number: cython.int, limits: object) -> cython.int:
     bounds.low_water = min(limits.low_water_bytes, limits.high_water_bytes)
     bounds.requests_max = min(or_most(limits.max_requests_per_connection, 2**32 - 1), 2**32 - 1)
     bounds.pending_bytes = or_most(limits.max_pending_bytes, OFFSET_MAX)
-    bounds.is_full = bounds.is_starved = False
+    bounds.is_full = bounds.is_shut = bounds.is_starved = False
     return 0
 
 
@@ -236,7 +237,7 @@ def hand_over(state: State, number: cython.int, fd: cython.int, peer: cython.poi
     state.allowances[number] += 1
     state.neighbours.note_place(state.seat, number)
     if bounds.is_full:
-        bounds.is_full = False
+        bounds.is_full = bounds.is_shut = False
         state.backend.resume_listener(number)
     return True
 
@@ -265,6 +266,7 @@ def take_handed(state: State) -> cython.void:
                 unlink(link, cython.address(peer))
                 state.neighbours.note_moved(state.seat, -1)
             else:
+                shut(state, number)  # so that it does not wait for ever
                 link = cython.address(link[0].next)
             continue
         fd = unlink(link, cython.address(peer))
@@ -279,29 +281,46 @@ def take_handed(state: State) -> cython.void:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def pass_on_kept(state: State) -> cython.void:
-    """Give what a mechanism has accepted beyond the places that there are to workers that have some.
-
-    Of a backlog that is shared it took them before those could. What nobody has a place for waits as if in it.
-    """
+def pass_on(state: State) -> cython.void:
+    """Give connections that there is no place for here to workers that have some."""
     number: cython.int
-    least: cython.int
-    fd: cython.int
-    peer: PeerAddress
+    state.backend.has_unplaced = False
     if state.has_stopped_accepting:
         return
     for number in range(state.listener_count):
-        while state.allowances[number] <= 0:
-            least = find_place(state, number)
-            if least < 0:
-                break
-            fd = state.backend.take_kept(number, cython.address(peer))
-            if fd < 0:
-                break
-            if state.neighbours.hand(least, number, fd, cython.address(peer)):
-                continue
-            if not state.neighbours.hand(state.seat, number, fd, cython.address(peer)):  # that one ends: wait here
-                close_socket(fd)
+        if state.allowances[number] <= 0:
+            pass_on_from(state, number)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def pass_on_from(state: State, number: cython.int) -> cython.void:
+    """Give the connections of one full listener away, up to a bound; once nobody has a place they wait."""
+    count: cython.int
+    least: cython.int
+    fd: cython.int
+    peer: PeerAddress
+    bounds: cython.pointer[Bounds] = cython.address(state.bounds[number])
+    for count in range(ACCEPTS_MAX):
+        # Those that wait in a backlog are looked for by a timer; who was accepted is told of the next place.
+        least = find_place(state, number) if state.backend.kept_count > 0 else find_neighbour(state, number)
+        if least < 0:
+            shut(state, number)
+            return
+        fd = state.backend.take_unplaced(number, cython.address(peer))
+        if is_starving(fd):
+            note_starved(state, number)
+            return
+        if fd == -EAGAIN:
+            return
+        if fd < 0:
+            continue  # that one is gone: accept(2)
+        bounds.refuses_ms = state.now_ms + bounds.accept_ms  # the others have moved up
+        if state.neighbours.hand(least, number, fd, cython.address(peer)):
+            continue
+        if not state.neighbours.hand(state.seat, number, fd, cython.address(peer)):  # that one ends: wait here
+            close_socket(fd)
 
 
 @cython.cfunc
@@ -309,10 +328,18 @@ def pass_on_kept(state: State) -> cython.void:
 @cython.exceptval(check=False)
 def find_place(state: State, number: cython.int) -> cython.int:
     """The least busy worker that has a place, or -1: whoever has one later wakes this one then."""
-    least: cython.int = state.neighbours.find_least(state.seat, 0, state.neighbours.count, number, state.received_ns)
+    least: cython.int = find_neighbour(state, number)
     if least >= 0:
         return least
     state.neighbours.note_stuck()
+    return find_neighbour(state, number)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def find_neighbour(state: State, number: cython.int) -> cython.int:
+    """The least busy of the other workers that have a place, or -1."""
     return state.neighbours.find_least(state.seat, 0, state.neighbours.count, number, state.received_ns)
 
 
@@ -450,53 +477,80 @@ def note_starved(state: State, number: cython.int) -> cython.void:
         state.starved_log_ms = state.now_ms + STARVED_LOG_MS
         state.must_log_starved = state.has_notice = True
     bounds.is_starved = True
-    state.wheel.remove(cython.address(state.housekeeping))
-    state.wheel.add(cython.address(state.housekeeping), state.now_ms + STARVED_RETRY_MS)
+    keep_house_by(state, state.now_ms + STARVED_RETRY_MS)
 
 
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
 def note_full(state: State, number: cython.int) -> cython.void:
-    """The listener has as many connections as it may: further ones wait in the backlog, for a bounded time."""
+    """The listener has as many connections as it may: further ones are for workers that have a place."""
     bounds: cython.pointer[Bounds] = cython.address(state.bounds[number])
     if bounds.is_full:
         return
     bounds.is_full = True
+    bounds.refuses_ms = state.now_ms + bounds.accept_ms
+    if find_neighbour(state, number) < 0:
+        shut(state, number)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def shut(state: State, number: cython.int) -> cython.void:
+    """Nobody has a place for a connection of a full listener: further ones wait in the backlog, for a bounded time."""
+    bounds: cython.pointer[Bounds] = cython.address(state.bounds[number])
+    if bounds.is_shut:
+        return
+    bounds.is_shut = True
     state.backend.pause_listener(number)
     state.reached(LIMIT_CONNECTIONS)
+    await_place(state, bounds)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def await_place(state: State, bounds: cython.pointer[Bounds]) -> cython.void:
+    """Look again later for what a listener that is shut waits for."""
     if bounds.accept_ms:
-        bounds.refuses_ms = state.now_ms + bounds.accept_ms
-        if state.housekeeping.link is cython.NULL or state.housekeeping.due_ms > bounds.refuses_ms:
-            state.wheel.remove(cython.address(state.housekeeping))
-            state.wheel.add(cython.address(state.housekeeping), bounds.refuses_ms)
+        keep_house_by(state, bounds.refuses_ms)
+    if state.neighbours.count > 1:
+        keep_house_by(state, state.now_ms + LOOK_FOR_PLACE_MS)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def keep_house_by(state: State, due_ms: cython.longlong) -> cython.void:
+    """Have `keep_house` run at `due_ms` at the latest."""
+    if state.housekeeping.link is cython.NULL or state.housekeeping.due_ms > due_ms:
+        state.wheel.remove(cython.address(state.housekeeping))
+        state.wheel.add(cython.address(state.housekeeping), due_ms)
 
 
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
 def keep_house(state: State) -> cython.void:
-    """What listeners wait for: descriptors that came free, and the time to refuse those who waited too long."""
+    """What listeners wait for: descriptors that came free, places, and the time to refuse those who waited too long."""
     number: cython.int
     bounds: cython.pointer[Bounds]
-    next_ms: cython.longlong = 0
     for number in range(state.listener_count):
         bounds = cython.address(state.bounds[number])
         if bounds.is_starved and state.has_stopped_accepting:
             take_backlog(state, number)
-        if bounds.is_full and bounds.accept_ms:
-            if state.now_ms >= bounds.refuses_ms:
-                if state.backend.kept_count > 0:
-                    pass_on_kept(state)
+        if bounds.is_shut and find_neighbour(state, number) >= 0:
+            bounds.is_shut = False
+            state.backend.resume_listener(number)
+        if bounds.is_shut:
+            if bounds.accept_ms and state.now_ms >= bounds.refuses_ms:
                 refuse_waiting(state, number)
                 bounds.refuses_ms = state.now_ms + bounds.accept_ms
-            next_ms = bounds.refuses_ms if next_ms == 0 else min(next_ms, bounds.refuses_ms)
+            await_place(state, bounds)
         elif bounds.is_starved and not state.has_stopped_accepting:
             bounds.is_starved = False
-            if not bounds.is_full:
-                state.backend.resume_listener(number)
-    if next_ms and state.housekeeping.link is cython.NULL:
-        state.wheel.add(cython.address(state.housekeeping), next_ms)
+            state.backend.resume_listener(number)
 
 
 @cython.cfunc

@@ -39,7 +39,8 @@ ctypedef struct Bounds:
     Py_ssize_t low_water
     unsigned int requests_max
     Py_ssize_t pending_bytes
-    bint is_full
+    bint is_full      # no place is left
+    bint is_shut      # and no neighbour has one
     bint is_starved
     long long refuses_ms
     Trusted *trusted

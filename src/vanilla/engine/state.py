@@ -237,7 +237,7 @@ class State:
         self.allowances[number] += 1
         self.neighbours.note_place(self.seat, number)
         if (bounds.is_full or bounds.is_starved) and not self.has_stopped_accepting:
-            bounds.is_full = False
+            bounds.is_full = bounds.is_shut = False
             self.backend.resume_listener(number)
 
     @cython.cfunc

@@ -27,7 +27,7 @@ from cython.cimports.vanilla.engine.accepting import (
     keep_house,
     look_around,
     on_accepted,
-    pass_on_kept,
+    pass_on,
     stop_accepting,
     take_handed,
     to_ms,
@@ -472,8 +472,8 @@ class Engine(Handling):
                     on_received(self, completion)
                 else:
                     on_writable(self, connection_of(completion.channel), completion.result)
-            if self.backend.kept_count > 0:
-                pass_on_kept(self)
+            if self.backend.kept_count > 0 or self.backend.has_unplaced:
+                pass_on(self)
             while True:
                 node = self.wheel.take_due()
                 if node is cython.NULL:
