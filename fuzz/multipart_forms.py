@@ -1,10 +1,14 @@
-"""toolkit/multipart_forms.py: any bytes are the same form, or the same refusal, however they are cut."""
+"""toolkit/multipart_forms.py: any bytes are the same form, or the same refusal, however they are cut.
+
+A form that is read is the one that the package `multipart` reads by itself, out of the whole content.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 
+import multipart
 from run import main
 
 from vanilla.toolkit.multipart_forms import MultipartLimits, MultipartReader, safe_file_name
@@ -28,6 +32,17 @@ def read(pieces: list[bytes]) -> list[tuple[str, str | None, str | None, bytes]]
         return type(refused)
 
 
+def read_by_package(content: bytes) -> list[tuple[str, str | None, str | None, bytes]]:
+    """The parts as the package finds them."""
+    parts: list[tuple[str, str | None, str | None, bytes]] = []
+    for event in multipart.PushMultipartParser(b"XX", max_header_size=LIMITS.max_header_bytes).parse(content):
+        if isinstance(event, multipart.MultipartSegment):
+            parts.append((event.name, event.filename, event.header("Content-Type"), b""))
+        elif event:
+            parts[-1] = (*parts[-1][:3], parts[-1][3] + event)
+    return parts
+
+
 def check(data: bytes) -> None:
     """Whole, byte by byte, and in pieces that the first bytes choose."""
     choice, content = data[:4], data[4:]
@@ -43,6 +58,7 @@ def check(data: bytes) -> None:
         is_close = BARE.search(content) or LIMITS.max_header_bytes in map(len, content.split(b"\r\n"))
         assert parts == whole or is_refused == 2 or (is_refused and is_close), (data, parts, whole)
     if isinstance(whole, list):
+        assert whole == read_by_package(content), data
         for name, file_name, _, value in whole:
             assert name
             assert value in content

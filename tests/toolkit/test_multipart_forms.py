@@ -57,7 +57,8 @@ def part(head: bytes, content: bytes = b"x") -> bytes:
     return b"--XX\r\n" + head + b"\r\n\r\n" + content + b"\r\n"
 
 
-NAMED = part(b'Content-Disposition: form-data; name="a"')
+NAME = b'Content-Disposition: form-data; name="a"'
+NAMED = part(NAME)
 END = b"--XX--"
 
 MALFORMED = [
@@ -70,6 +71,9 @@ MALFORMED = [
     pytest.param(b"\r\n\r\n" + NAMED + END, "does not begin with its boundary", id="blank_lines_in_front"),
     pytest.param(b"--XXX\r\n" + NAMED + END, "does not begin with its boundary", id="a_longer_boundary"),
     pytest.param(b"--XX\n" + NAMED + END, "does not begin with its boundary", id="bare_line_feed"),
+    pytest.param(part(NAME + b"\r\nContent-Length: 2") + END, "does not match Content-Length", id="too_little_content"),
+    pytest.param(part(NAME + b"\r\nContent-Length: 0") + END, "Content-Length exceeded", id="too_much_content"),
+    pytest.param(NAMED + b"--XXX\r\n" + NAMED + END, "after boundary", id="a_longer_boundary_later"),
     pytest.param(part(b"Content-Disposition: form-data") + END, "part 1 of the form has no name", id="no_name"),
     pytest.param(part(b'Content-Disposition: form-data; name=""') + END, "has no name", id="empty_name"),
     pytest.param(NAMED + part(b'Content-Disposition: form-data; filename="a"') + END, "part 2 .* no name", id="file"),
@@ -193,6 +197,9 @@ def test_it_is_the_same_form_however_it_is_cut() -> None:
         pytest.param(NAMED + END + b"\r\nepilogue\r\n--XX\r\n", 1, id="epilogue"),
         pytest.param(part(b'Content-Disposition: form-data; name="a"; x=y\r\nX-Other: z') + END, 1, id="other_fields"),
         pytest.param(part(b"Content-Disposition: form-data; name=a; filename=b") + END, 1, id="no_quotes"),
+        pytest.param(part(NAME + b"\r\nContent-Length: 5", b"\r\n--X") + NAMED + END, 2, id="content_length"),
+        pytest.param(part(NAME, b"\r\n--X\r\n--") + NAMED + END, 2, id="delimiters_begun"),
+        pytest.param(part(NAME, b"\r" * 99) + part(NAME, b"\r\n" * 99) + END, 2, id="line_ends"),
     ],
 )
 def test_forms_of_other_clients_are_read_however_they_are_cut(content: bytes, count: int) -> None:
@@ -226,12 +233,8 @@ FILE = b'Content-Disposition: form-data; name="f"; filename="f"'
     ("content", "match"),
     [
         pytest.param(NAMED * 3 + END, "too many", id="parts"),
-        pytest.param(
-            part(b'Content-Disposition: form-data; name="a"', b"x" * 11) + END, "'a' of more than 10", id="field"
-        ),
-        pytest.param(
-            part(b'Content-Disposition: form-data; name="a"', b"x" * 8) * 2 + END, "of more than 15 bytes", id="fields"
-        ),
+        pytest.param(part(NAME, b"x" * 11) + END, "'a' of more than 10", id="field"),
+        pytest.param(part(NAME, b"x" * 8) * 2 + END, "of more than 15 bytes", id="fields"),
         pytest.param(part(FILE, b"x" * 21) + END, "file 'f' of more than 20 bytes", id="file"),
         pytest.param(part(FILE + b"\r\nX: " + b"x" * 98) + END, "too large parts", id="field_line"),
         pytest.param(part(FILE + b"\r\nX: y" * 8) + END, "too many", id="field_lines"),
@@ -246,13 +249,13 @@ def test_more_than_the_limits_is_refused_however_it_is_cut(content: bytes, match
 
 
 def test_the_limits_are_what_may_be() -> None:
-    content = part(b'Content-Disposition: form-data; name="a"', b"x" * 10) + part(FILE, b"y" * 20) + END
+    content = part(NAME, b"x" * 10) + part(FILE, b"y" * 20) + END
     assert [part.size for part in read_in_pieces(content, always(3), SMALL)] == [10, 20]
 
 
 def test_fields_are_held_in_memory_and_files_as_far_as_there_is_room() -> None:
     sizes = (4, 3, 2, 5)
-    content = part(b'Content-Disposition: form-data; name="a"', b"x" * 10)
+    content = part(NAME, b"x" * 10)
     content += b"".join(part(FILE, b"y" * size) for size in sizes) + END
     for cut in (1, 4, 1_000_000):
         with read_in_pieces(content, always(cut), MultipartLimits(memory_bytes=6)) as form:
@@ -509,7 +512,7 @@ def post(body: bytes, *lines: bytes) -> bytes:
 @pytest.mark.parametrize("handler", HANDLERS)
 @pytest.mark.parametrize("size", [0, 5, 100_000, 300_000])
 def test_a_form_is_taken_over_a_socket(handler, size: int, backend: str) -> None:
-    body = part(b'Content-Disposition: form-data; name="a"', b"12345") + part(FILE, b"x" * size) + END + b"\r\n"
+    body = part(NAME, b"12345") + part(FILE, b"x" * size) + END + b"\r\n"
     config = ServerConfig(handler, port=0, workers=1, backend=backend)
     results = drive(config, [ask(post(body) + post(body), until=frames(2))])
     expected = b"a 5 0\nf %d %d" % (size, size > 100_000)

@@ -1,0 +1,3 @@
+"""The types of content_ends.py, which is compiled; what each name means stands there."""
+
+def find_content_end(data: bytes, delimiter: bytes, start: int = 0) -> int: ...
