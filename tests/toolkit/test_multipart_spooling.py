@@ -43,6 +43,15 @@ def test_a_long_file_is_written_whole(size: int, memory_bytes: int) -> None:
         assert file.read() == CONTENT
 
 
+@pytest.mark.skipif(IS_WINDOWS, reason="does not say how much room a file takes")
+@pytest.mark.parametrize("length", [1, 400, MIB, 2 * MIB, 2 * MIB + 1])
+def test_a_file_that_is_whole_takes_no_more_room_than_it_needs(length: int) -> None:
+    with read(CONTENT[:length], 64 * KIB, 0) as form:
+        status = os.fstat(form.files[0].file.fileno())
+        assert status.st_size == length
+        assert status.st_blocks * 512 < length + 64 * KIB
+
+
 @pytest.mark.parametrize("memory_bytes", [0, 1, 7, 63, 64, 65])
 def test_a_file_is_written_whole_however_it_is_cut(monkeypatch: pytest.MonkeyPatch, memory_bytes: int) -> None:
     monkeypatch.setattr(multipart_forms, "_WRITE_BYTES", 64)

@@ -26,6 +26,7 @@ from vanilla.contract import Request, Response, Worker
 from vanilla.steps import Event, Step
 from vanilla.toolkit.content_ends import find_content_end
 from vanilla.toolkit.content_type import require_content_type
+from vanilla.toolkit.preallocation import preallocate
 from vanilla.toolkit.refusals import MalformedError, TooLargeError
 
 try:
@@ -42,6 +43,7 @@ _SMALL_BYTES = 1024
 # Gathered for one write, which ends at a multiple of it: ext4 caches long aligned pieces in large pages, for half the
 # CPU that pieces of 64 KiB cost which begin anywhere.
 _WRITE_BYTES = 512 * 1024
+_SET_ASIDE_BYTES = 2 * 1024 * 1024  # on disk at once, for a file that grows
 _IOV_MAX = 1024  # of writev(2): Linux's, FreeBSD's and macOS's
 FILE_NAME_BYTES_MAX = 150  # leaves room for what you put around it in a file system's 255
 
@@ -93,7 +95,18 @@ class Part:
         size: bytes of its content.
     """
 
-    __slots__ = ("_disk", "_gather_bytes", "_held", "_view", "_written", "content_type", "file_name", "name", "size")
+    __slots__ = (
+        "_disk",
+        "_gather_bytes",
+        "_held",
+        "_room",
+        "_view",
+        "_written",
+        "content_type",
+        "file_name",
+        "name",
+        "size",
+    )
 
     def __init__(self, name: str, file_name: str | None, content_type: str | None) -> None:
         self.name = name
@@ -104,7 +117,7 @@ class Part:
         self._held: list[bytes | bytearray | memoryview] | None = []
         self._disk: BinaryIO | None = None  # without a buffer, until it is complete
         self._gather_bytes = 0
-        self._written = 0
+        self._written = self._room = 0  # bytes of the file, and of what is set aside for it
         self._view: BinaryIO | None = None
 
     def __del__(self) -> None:
@@ -201,6 +214,8 @@ class Part:
         """Write what still waits, and put the file at its beginning for whoever reads it: nothing more is appended."""
         if self._disk is not None:
             self._write(self.size)
+            if self._room > self.size:
+                self._disk.truncate(self.size)
             self._disk.seek(0)
             self._disk = io.BufferedRandom(cast("io.FileIO", self._disk))
 
@@ -214,6 +229,9 @@ class Part:
             at = len(last) - (self.size - end)
             waiting.append(last[:at])
             self._held.append(last[at:])
+        if end > self._room:
+            self._room = max(end, self._written + _SET_ASIDE_BYTES)
+            preallocate(self._disk.fileno(), self._written, self._room - self._written)
         self._written = end
         while waiting:
             written = _write_some(self._disk, waiting)

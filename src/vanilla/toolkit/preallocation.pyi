@@ -1,0 +1,3 @@
+"""The types of preallocation.py, which is compiled; what each name means stands there."""
+
+def preallocate(fd: int, start: int, length: int) -> bool: ...
