@@ -8,13 +8,14 @@ import dataclasses
 import random
 import socket
 import threading
+import zlib
 from collections.abc import Iterator
 
 import pytest
 
 from system import IS_WINDOWS, count_descriptors, needs_unix_sockets
 from vanilla import Limits, Listener, Request, Response, Server, Worker
-from vanilla.testing import Client, Group, Session, ask, eof, frames, repeat, sent
+from vanilla.testing import Client, Group, Round, Script, Session, ask, eof, frames, repeat, sent
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 HOLD = b"GET /hold HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -268,6 +269,28 @@ def test_nobody_is_refused_while_another_worker_has_a_place(configure, held) -> 
             assert {tuple(result.statuses) for result in refused.results} == {(503,)}
             session.close(clients)
             session.await_counters(lambda counters: counters.open == 0)
+
+
+def test_what_a_given_connection_sends_is_received_once(configure, listener) -> None:
+    """It may have the place of one that has closed with more to receive, and was to be looked at again."""
+
+    def handle(request: Request, response: Response, worker: Worker) -> None:
+        response.reply(200, b"%d" % zlib.crc32(request.body))
+
+    chance = random.Random(7)
+    limits = Limits(max_connections=8, max_body_bytes=2**20, linger_timeout=None, accept_timeout=None)
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+    contents = [chance.randbytes(length) for length in (200_000, 900_000)]
+    uploads = [ask(head % len(content) + content, eof) for content in contents]
+    refused = Script(rounds=[Round(send=head % 2**21 + bytes(400_000), until=eof)])
+    with Session(configure(handle, workers=2, limits=limits, listeners=[listener])) as session:
+        for _ in range(40):
+            chosen = chance.choices(range(3), [1, 1, 3], k=30)
+            clients = session.fire([(*uploads, refused)[index] for index in chosen])
+            for index, result in zip(chosen, clients.results, strict=True):
+                if index < 2:
+                    assert result.bodies == [b"%d" % zlib.crc32(contents[index])]
+            session.close(clients)
 
 
 @pytest.mark.exact("a worker may fill up while one is on its way to it")

@@ -16,7 +16,7 @@ from cython.cimports.libc.string import memset
 from cython.cimports.vanilla.backends.acceptex import has_failed
 from cython.cimports.vanilla.backends.completions import OF_HANGUP, OF_RECEIVE, new_operation
 from cython.cimports.vanilla.backends.interface import EVENTS_MAX, RECEIVE_BYTES_MIN, RECEIVED
-from cython.cimports.vanilla.backends.listing import drop_first, list_channel, make_table
+from cython.cimports.vanilla.backends.listing import drop_first, list_channel, listed_at, make_table
 from cython.cimports.vanilla.net.platform import (
     EAGAIN,
     ECONNRESET,
@@ -48,12 +48,12 @@ class IocpReceives(AcceptsAhead):
     def __cinit__(self, *_: object) -> None:
         self.ports = cython.NULL
         self.port_size = 0
-        self.listed.channels = cython.NULL
+        self.listed.entries = cython.NULL
         self.listed.count = self.listed.size = 0
 
     def __dealloc__(self) -> None:
         free(self.ports)
-        free(self.listed.channels)
+        free(self.listed.entries)
 
     # Channels.
 
@@ -149,10 +149,10 @@ class IocpReceives(AcceptsAhead):
         channel: cython.pointer[Channel]
         port: cython.pointer[Port]
         for index in range(count):
-            channel = self.listed.channels[index]
-            port = cython.address(self.ports[channel.index])
-            if channel.fd < 0 or not port.is_listed:
+            channel = listed_at(cython.address(self.listed), index)
+            if channel is cython.NULL:
                 continue
+            port = cython.address(self.ports[channel.index])
             port.is_listed = False
             if not (port.has_input or port.has_told_end or port.error):
                 self.arm(channel, port)

@@ -35,7 +35,7 @@ from cython.cimports.vanilla.backends.interface import (
     READY,
     RECEIVED,
 )
-from cython.cimports.vanilla.backends.listing import ROOM_FIRST, list_channel, make_table
+from cython.cimports.vanilla.backends.listing import ROOM_FIRST, list_channel, listed_at, make_table
 from cython.cimports.vanilla.backends.sockets import (
     A_PIPE,
     NAMES_FROM,
@@ -83,7 +83,7 @@ class Kqueue(Readiness):
         self.changes = cython.NULL
         self.change_count = self.change_size = 0
         self.event_size = EVENTS_MAX
-        self.changing.channels = cython.NULL
+        self.changing.entries = cython.NULL
         self.changing.count = self.changing.size = 0
         self.standings = cython.NULL
         self.standing_size = 0
@@ -110,7 +110,7 @@ class Kqueue(Readiness):
             close(self.kqueue_fd)
         free(self.changes)
         free(self.events)
-        free(self.changing.channels)
+        free(self.changing.entries)
         free(self.standings)
         free(self.watched)
 
@@ -193,9 +193,10 @@ class Kqueue(Readiness):
                         index,
                     )
         for index in range(self.changing.count):
-            channel = self.changing.channels[index]
+            channel = listed_at(cython.address(self.changing), index)
+            if channel is cython.NULL:
+                continue
             standing = cython.address(self.standings[channel.index])
-            c_assert(standing.pending == 0 or channel.fd >= 0)
             if standing.pending & EVENT_READABLE:
                 self.put(channel.fd, EVFILT_READ, EV_ADD | EV_ENABLE | EV_CLEAR, name_of(channel))
             if standing.pending & EVENT_WRITABLE:
@@ -265,13 +266,6 @@ class Kqueue(Readiness):
         if not channel.has_writable_armed:
             channel.has_writable_armed = True
             self.register(channel, EVENT_WRITABLE)
-
-    @cython.cfunc
-    @cython.nogil
-    @cython.exceptval(check=False)
-    def close(self, channel: cython.pointer[Channel]) -> cython.void:
-        self.standings[channel.index].pending = 0
-        Readiness.close(self, channel)
 
     # Watched descriptors.
 

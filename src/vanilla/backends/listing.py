@@ -17,16 +17,29 @@ ROOM_FIRST = 64
 @cython.exceptval(check=False)
 def list_channel(listed: cython.pointer[ChannelList], channel: cython.pointer[Channel]) -> cython.void:
     """Add to the end. That none is listed twice is up to the caller, who knows by a flag of the channel's."""
+    entry: cython.pointer[Listed]
     if listed.count == listed.size:
         listed.size = max(listed.size * 2, ROOM_FIRST)
-        listed.channels = cython.cast(
-            cython.pointer[cython.pointer[Channel]],
-            realloc(listed.channels, listed.size * cython.sizeof(cython.pointer[Channel])),
+        listed.entries = cython.cast(
+            cython.pointer[Listed], realloc(listed.entries, listed.size * cython.sizeof(Listed))
         )
-        if listed.channels is cython.NULL:
+        if listed.entries is cython.NULL:
             abort()
-    listed.channels[listed.count] = channel
+    entry = cython.address(listed.entries[listed.count])
+    entry.channel = channel
+    entry.generation = channel.generation
     listed.count += 1
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def listed_at(listed: cython.pointer[ChannelList], index: cython.int) -> cython.pointer[Channel]:
+    """The channel of an entry; NULL where it has closed since. A connection that was given by another worker may have
+    its place already, and be listed itself.
+    """
+    entry: cython.pointer[Listed] = cython.address(listed.entries[index])
+    return entry.channel if entry.channel.fd >= 0 and entry.channel.generation == entry.generation else cython.NULL
 
 
 @cython.cfunc
@@ -37,7 +50,7 @@ def drop_first(listed: cython.pointer[ChannelList], count: cython.int) -> cython
     index: cython.int
     listed.count -= count
     for index in range(listed.count):
-        listed.channels[index] = listed.channels[count + index]
+        listed.entries[index] = listed.entries[count + index]
 
 
 @cython.cfunc

@@ -17,7 +17,7 @@ from cython.cimports.vanilla.backends.interface import (
     RECEIVED,
     WRITABLE,
 )
-from cython.cimports.vanilla.backends.listing import drop_first, list_channel
+from cython.cimports.vanilla.backends.listing import drop_first, list_channel, listed_at
 from cython.cimports.vanilla.net.platform import (
     EAGAIN,
     ECONNRESET,
@@ -38,11 +38,11 @@ class Readiness(Sockets):
     """What becomes of a channel that is ready; the mechanism says which one is."""
 
     def __cinit__(self, *_: object) -> None:
-        self.again.channels = cython.NULL
+        self.again.entries = cython.NULL
         self.again.count = self.again.size = 0
 
     def __dealloc__(self) -> None:
-        free(self.again.channels)
+        free(self.again.entries)
 
     @cython.cfunc
     @cython.nogil
@@ -71,7 +71,6 @@ class Readiness(Sockets):
     def close(self, channel: cython.pointer[Channel]) -> cython.void:
         close(channel.fd)
         channel.fd = -1
-        channel.is_again = False
 
     @cython.cfunc
     @cython.nogil
@@ -155,8 +154,8 @@ class Readiness(Sockets):
         index: cython.int
         channel: cython.pointer[Channel]
         for index in range(count):
-            channel = self.again.channels[index]
-            if channel.is_again:
+            channel = listed_at(cython.address(self.again), index)
+            if channel is not cython.NULL:
                 channel.is_again = False
                 if not channel.is_paused:
                     self.receive(channel)

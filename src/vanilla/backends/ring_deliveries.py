@@ -23,7 +23,7 @@ class RingDeliveries(RingListeners):
     def __cinit__(self, *_: object) -> None:
         self.ports = cython.NULL
         self.port_size = 0
-        self.listed.channels = cython.NULL
+        self.listed.entries = cython.NULL
         self.listed.count = self.listed.size = 0
         self.delivered = cython.NULL
 
@@ -33,7 +33,7 @@ class RingDeliveries(RingListeners):
             drop_kept(cython.address(self.ports[index].first))
         drop_kept(cython.address(self.delivered))
         free(self.ports)
-        free(self.listed.channels)
+        free(self.listed.entries)
 
     @cython.cfunc
     @cython.nogil

@@ -14,7 +14,7 @@ import os
 
 import cython
 from cython.cimports.vanilla.backends.interface import RECEIVED
-from cython.cimports.vanilla.backends.listing import drop_first
+from cython.cimports.vanilla.backends.listing import drop_first, listed_at
 from cython.cimports.vanilla.backends.ring_deliveries import drop_kept
 from cython.cimports.vanilla.backends.ring_submissions import (
     OF_HANGUPS,
@@ -101,7 +101,6 @@ class RingReceives(RingDeliveries):
     def close(self, channel: cython.pointer[Channel]) -> cython.void:
         port: cython.pointer[Port] = cython.address(self.ports[channel.index])
         drop_kept(cython.address(port.first))
-        port.is_listed = False
         if port.is_receiving and not port.is_stopping:
             self.cancel(name_operation(OF_RECEIVE, channel))
         if port.is_polling:
@@ -136,12 +135,10 @@ class RingReceives(RingDeliveries):
         channel: cython.pointer[Channel]
         port: cython.pointer[Port]
         for index in range(count):
-            channel = self.listed.channels[index]
-            if channel.fd < 0:
+            channel = listed_at(cython.address(self.listed), index)
+            if channel is cython.NULL:
                 continue
             port = cython.address(self.ports[channel.index])
-            if not port.is_listed:
-                continue
             port.is_listed = False
             if channel.is_paused or port.has_told_end:
                 self.watch_hangup(channel, port)
