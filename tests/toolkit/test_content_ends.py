@@ -58,3 +58,9 @@ def test_it_ends_where_another_search_finds_it(line_ends: int) -> None:
         assert end == expected_end(data, delimiter, start), (data, delimiter, start)
         found.add("nowhere" if end == len(data) else "whole" if data.startswith(delimiter, end) else "begun")
     assert found == {"nowhere", "whole", "begun"}
+
+
+@pytest.mark.parametrize(("delimiter", "start"), [(DELIMITER, -1), (DELIMITER, 4), (b"", 0)])
+def test_what_makes_no_sense_is_refused(delimiter: bytes, start: int) -> None:
+    with pytest.raises(ValueError, match=r"start=|delimiter"):
+        find_content_end(b"abc", delimiter, start)

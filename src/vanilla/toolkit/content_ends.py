@@ -81,9 +81,15 @@ def find_content_end(data: bytes, delimiter: bytes, start: cython.Py_ssize_t = 0
         data: content, and what follows it.
         delimiter: CRLF, two hyphens and the boundary.
         start: where to begin; 0 to len(data).
+
+    Raises: ValueError for another start, or without a delimiter.
     """
     end: cython.Py_ssize_t = len(data)
     length: cython.Py_ssize_t = len(delimiter)
+    if not 0 <= start <= end:
+        raise ValueError(f"start={start}: data has offsets from 0 to {end}")
+    if length == 0:
+        raise ValueError("delimiter: empty; it is CRLF, two hyphens and the boundary")
     at: cython.Py_ssize_t = find_next(data, start, end, delimiter, length, (end - start) // FEW_EVERY)
     if at >= 0:
         return at
