@@ -35,11 +35,13 @@ def read(pieces: list[bytes]) -> list[tuple[str, str | None, str | None, bytes]]
 def read_by_package(content: bytes) -> list[tuple[str, str | None, str | None, bytes]]:
     """The parts as the package finds them."""
     parts: list[tuple[str, str | None, str | None, bytes]] = []
-    for event in multipart.PushMultipartParser(b"XX", max_header_size=LIMITS.max_header_bytes).parse(content):
+    parser = multipart.PushMultipartParser(b"XX", max_header_size=LIMITS.max_header_bytes)
+    for event in parser.parse(content):
         if isinstance(event, multipart.MultipartSegment):
             parts.append((event.name, event.filename, event.header("Content-Type"), b""))
         elif event:
             parts[-1] = (*parts[-1][:3], parts[-1][3] + event)
+    parser.close()
     return parts
 
 

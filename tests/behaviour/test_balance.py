@@ -271,6 +271,62 @@ def test_nobody_is_refused_while_another_worker_has_a_place(configure, held) -> 
             session.await_counters(lambda counters: counters.open == 0)
 
 
+def test_all_that_come_to_a_full_worker_at_once_are_given_away(configure, held) -> None:
+    limits = Limits(max_connections=800, accept_timeout=None, keepalive_timeout=None)
+    with Session(configure(held, workers=2, limits=limits)) as session:
+        full, free = connect(session, 800)
+        let_go(session, free[:390])
+        session.go_on(full[:1], *ask(HOLD, lambda received: True).rounds)
+        assert held.entered.wait(20)
+        waiting = session.fire(repeat(380, ask(GET, sent)))
+        held.may_return.set()
+        assert [result.bodies for result in session.wait(waiting, frames(1))] == [[b"1"]] * 380
+
+
+def later(seconds: float) -> Round:
+    return Round(send=b"GET /later/%f HTTP/1.1\r\nHost: a\r\n\r\n" % seconds)
+
+
+@contextlib.contextmanager
+def long_full(configure, held: Held) -> Iterator[tuple[Session, Group, Group]]:
+    """A session, the connections of a worker that has been full for longer than accept_timeout, and those of another
+    with 6 places.
+    """
+
+    async def handle(request: Request, response: Response, worker: Worker) -> None:
+        if request.path.startswith(b"/later/"):
+            await worker.sleep(float(request.path[7:]))
+        held(request, response, worker)
+
+    limits = Limits(max_connections=16, accept_timeout=1, keepalive_timeout=None)
+    with Session(configure(handle, workers=2, limits=limits)) as session:
+        full, free = connect(session, 16)
+        let_go(session, free[:6])
+        session.go_on(full[:1], later(1.1))
+        yield session, full, free[6:]
+        held.may_return.set()
+
+
+def test_a_client_waits_for_its_time_however_long_its_worker_has_been_full(configure, held) -> None:
+    with long_full(configure, held) as (session, full, _):
+        session.fire(repeat(6, ask(GET)))
+        waiting = session.fire(repeat(10, ask(GET, sent)))
+        session.go_on(full[:1], later(0.1))
+        assert [result.statuses for result in waiting.results] == [[]] * 10
+        assert [result.statuses for result in session.wait(waiting, eof)] == [[503]] * 10
+
+
+def test_a_client_waits_for_a_worker_that_is_held_up_and_has_a_place(configure, held) -> None:
+    with long_full(configure, held) as (session, full, free):
+        session.go_on(free[:1], *ask(HOLD, lambda received: True).rounds)
+        assert held.entered.wait(20)
+        session.go_on(full[:1], later(0.2))
+        waiting = session.fire(repeat(6, ask(GET, sent)))
+        session.go_on(full[:1], later(0.1))
+        held.may_return.set()
+        assert [result.statuses for result in session.wait(waiting, frames(1))] == [[200]] * 6
+
+
 def test_what_a_given_connection_sends_is_received_once(configure, listener) -> None:
     """It may have the place of one that has closed with more to receive, and was to be looked at again."""
 

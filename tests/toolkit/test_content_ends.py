@@ -60,7 +60,7 @@ def test_it_ends_where_another_search_finds_it(line_ends: int) -> None:
     assert found == {"nowhere", "whole", "begun"}
 
 
-@pytest.mark.parametrize(("delimiter", "start"), [(DELIMITER, -1), (DELIMITER, 4), (b"", 0)])
+@pytest.mark.parametrize(("delimiter", "start"), [(DELIMITER, -1), (DELIMITER, 4), (b"", 0), (b"--XX", 0)])
 def test_what_makes_no_sense_is_refused(delimiter: bytes, start: int) -> None:
     with pytest.raises(ValueError, match=r"start=|delimiter"):
         find_content_end(b"abc", delimiter, start)

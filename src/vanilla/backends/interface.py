@@ -165,7 +165,7 @@ class Backend:
     def take_unplaced(self, number: cython.int, peer: cython.pointer[PeerAddress]) -> cython.int:
         """One that there is no place for, to be given to another worker: its descriptor, or -errno as `accept`.
 
-        Of those that were accepted already, where the mechanism keeps some.
+        A mechanism that accepts ahead gives only what it has accepted already.
         """
         return self.accept(number, peer)
 

@@ -1,7 +1,8 @@
 """Listeners of an io_uring: one accept is armed for many connections.
 
 # Facts that shape this
-- An armed accept goes on when its listener is full: those connections are kept here as if in the backlog.
+- An armed accept goes on when its listener is full: those connections are kept here as if in the backlog,
+  until there is a place for them, here or at another worker.
 """
 
 from __future__ import annotations

@@ -288,32 +288,38 @@ def pass_on(state: State) -> cython.void:
     if state.has_stopped_accepting:
         return
     for number in range(state.listener_count):
-        if state.allowances[number] <= 0:
-            pass_on_from(state, number)
+        if state.allowances[number] <= 0 and not pass_on_from(state, number):
+            shut(state, number)
 
 
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def pass_on_from(state: State, number: cython.int) -> cython.void:
-    """Give the connections of one full listener away, up to a bound; once nobody has a place they wait."""
-    count: cython.int
+def pass_on_from(state: State, number: cython.int) -> cython.bint:
+    """Give the connections of one full listener away; False once nobody has a place.
+
+    Those in the backlog up to a bound: more are for another time.
+    """
+    count: cython.int = 0
     least: cython.int
     fd: cython.int
     peer: PeerAddress
     bounds: cython.pointer[Bounds] = cython.address(state.bounds[number])
-    for count in range(ACCEPTS_MAX):
-        # Those that wait in a backlog are looked for by a timer; who was accepted is told of the next place.
+    while count < ACCEPTS_MAX or state.backend.kept_count > 0:
+        count += 1
+        # A backlog is looked at again by a timer. What a ring has accepted needs a wake-up: find_place asks for that.
         least = find_place(state, number) if state.backend.kept_count > 0 else find_neighbour(state, number)
         if least < 0:
-            shut(state, number)
-            return
-        fd = state.backend.take_unplaced(number, cython.address(peer))
+            return False
+        if bounds.is_shut:
+            fd = state.backend.accept_next(number, cython.address(peer))
+        else:
+            fd = state.backend.take_unplaced(number, cython.address(peer))
         if is_starving(fd):
             note_starved(state, number)
-            return
+            break
         if fd == -EAGAIN:
-            return
+            break
         if fd < 0:
             continue  # that one is gone: accept(2)
         bounds.refuses_ms = state.now_ms + bounds.accept_ms  # the others have moved up
@@ -321,6 +327,7 @@ def pass_on_from(state: State, number: cython.int) -> cython.void:
             continue
         if not state.neighbours.hand(state.seat, number, fd, cython.address(peer)):  # that one ends: wait here
             close_socket(fd)
+    return True
 
 
 @cython.cfunc
@@ -489,7 +496,6 @@ def note_full(state: State, number: cython.int) -> cython.void:
     if bounds.is_full:
         return
     bounds.is_full = True
-    bounds.refuses_ms = state.now_ms + bounds.accept_ms
     if find_neighbour(state, number) < 0:
         shut(state, number)
 
@@ -502,7 +508,8 @@ def shut(state: State, number: cython.int) -> cython.void:
     bounds: cython.pointer[Bounds] = cython.address(state.bounds[number])
     if bounds.is_shut:
         return
-    bounds.is_shut = True
+    bounds.is_full = bounds.is_shut = True
+    bounds.refuses_ms = state.now_ms + bounds.accept_ms
     state.backend.pause_listener(number)
     state.reached(LIMIT_CONNECTIONS)
     await_place(state, bounds)
@@ -540,9 +547,10 @@ def keep_house(state: State) -> cython.void:
         bounds = cython.address(state.bounds[number])
         if bounds.is_starved and state.has_stopped_accepting:
             take_backlog(state, number)
-        if bounds.is_shut and find_neighbour(state, number) >= 0:
+        if bounds.is_shut and not state.has_stopped_accepting and pass_on_from(state, number):
             bounds.is_shut = False
-            state.backend.resume_listener(number)
+            if not bounds.is_starved:
+                state.backend.resume_listener(number)
         if bounds.is_shut:
             if bounds.accept_ms and state.now_ms >= bounds.refuses_ms:
                 refuse_waiting(state, number)

@@ -43,7 +43,8 @@ _SMALL_BYTES = 1024
 # Gathered for one write, which ends at a multiple of it: ext4 caches long aligned pieces in large pages, for half the
 # CPU that pieces of 64 KiB cost which begin anywhere.
 _WRITE_BYTES = 512 * 1024
-_SET_ASIDE_BYTES = 2 * 1024 * 1024  # on disk at once, for a file that grows
+_LONG_BYTES = 1024 * 1024  # of a file whose room on disk is set aside ahead, as much again ...
+_SET_ASIDE_BYTES = 2 * 1024 * 1024  # ... up to this much
 _IOV_MAX = 1024  # of writev(2): Linux's, FreeBSD's and macOS's
 FILE_NAME_BYTES_MAX = 150  # leaves room for what you put around it in a file system's 255
 
@@ -196,7 +197,11 @@ class Part:
         else:
             held.append(bytearray(data))
         if self._disk is not None and self.size - self._written >= self._gather_bytes:
-            self._write(self.size - self.size % self._gather_bytes)
+            end = self.size - self.size % self._gather_bytes
+            if self._room < end >= _LONG_BYTES:
+                self._room = end + min(end, _SET_ASIDE_BYTES)
+                preallocate(self._disk.fileno(), self._written, self._room - self._written)
+            self._write(end)
 
     def move_to_disk(self, room: int) -> None:
         """Go on in a temporary file, which has no name.
@@ -229,9 +234,6 @@ class Part:
             at = len(last) - (self.size - end)
             waiting.append(last[:at])
             self._held.append(last[at:])
-        if end > self._room:
-            self._room = max(end, self._written + _SET_ASIDE_BYTES)
-            preallocate(self._disk.fileno(), self._written, self._room - self._written)
         self._written = end
         while waiting:
             written = _write_some(self._disk, waiting)
@@ -348,6 +350,8 @@ class MultipartReader:
             OSError where a temporary file cannot be written.
         """
         try:
+            if type(piece) is not bytes:
+                piece = bytes(piece)
             self._received += len(piece)
             if self._received > self._limits.max_bytes:
                 raise TooLargeError(f"a form of more than {self._limits.max_bytes} bytes")
@@ -392,8 +396,8 @@ class MultipartReader:
     def _begin_part(self, fields: list[tuple[str, str]], name: str, file_name: str | None) -> Part:
         """A part, once its fields are read.
 
-        The parser overlooks a bare CR or LF in a field line where its cuts hide it, and takes the last of two
-        dispositions, types or names, where others take the first.
+        The parser overlooks a bare CR in a field line, and takes the last of two dispositions, types or names, where
+        others take the first.
         """
         content_type = None
         seen: set[str] = set()

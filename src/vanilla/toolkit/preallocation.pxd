@@ -3,7 +3,6 @@ cdef extern from * nogil:
     """
     #if defined(__linux__)
     #include <fcntl.h>
-    #include <linux/falloc.h>
     static int vanilla_set_aside(int fd, long long start, long long length) {
         return fallocate(fd, FALLOC_FL_KEEP_SIZE, start, length);
     }

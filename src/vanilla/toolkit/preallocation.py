@@ -2,8 +2,10 @@
 
 # Facts about it
 - ext4 notes of each block that is written beyond a file's end that it owes it a place, and forgets that when the file
-  goes: a fifth to a third of the CPU that a short-lived file costs. Blocks that were set aside cost none of it. XFS,
-  btrfs and tmpfs are neither faster nor slower for it.
+  goes: up to a third of the CPU that a file of megabytes costs that does not live long. Blocks that were set aside cost
+  none of it. XFS and btrfs are neither faster nor slower for it.
+- It costs itself: 60 µs on ext4, and on tmpfs, which blanks what it sets aside, as much as writing that. So it does not
+  pay for short files, nor where much of it is given back.
 - What is set aside stays so until the file is truncated or gone, even beyond its end.
 """
 
