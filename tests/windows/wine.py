@@ -12,7 +12,7 @@ and import libraries; `site`, what the tests import; `prefix`, Wine's registry a
 # - _wmi asks for what Wine does not implement, and that ends the process; without it `platform` looks elsewhere.
 # - There is one drive for the whole file system, Z:, so that tests find their files.
 # - Processes of Wine outlive the program that started them by some seconds, unless they are told to go.
-- A program that crashes does not always have a status that says so; what Wine writes then does.
+# - A program that crashes does not always have a status that says so; what Wine writes then does.
 """
 
 from __future__ import annotations
