@@ -1,6 +1,7 @@
 """toolkit/multipart_forms.py: any bytes are the same form, or the same refusal, however they are cut.
 
-A form that is read is the one that the package `multipart` reads by itself, out of the whole content.
+A form that is read is the one that the package `multipart` reads by itself, out of the whole content. And where content
+ends is where `bytes.find` says.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 import multipart
 from run import main
 
+from vanilla.toolkit.content_ends import Delimiter
 from vanilla.toolkit.multipart_forms import MultipartLimits, MultipartReader, safe_file_name
 from vanilla.toolkit.refusals import MalformedError, TooLargeError
 
@@ -45,9 +47,23 @@ def read_by_package(content: bytes) -> list[tuple[str, str | None, str | None, b
     return parts
 
 
+def check_search(choice: bytes, content: bytes) -> None:
+    """A delimiter of those bytes, before a part of it and more of them."""
+    delimiter = b"\r\n--" + (content[-1 - sum(choice[:1]) % 70 :] or b"X")[:70]
+    data = content + delimiter[: sum(choice[1:2]) % (len(delimiter) + 1)] + content[: sum(choice[2:3])]
+    start = sum(choice[3:]) % (len(data) + 1)
+    tails = (
+        at for at in range(max(start, len(data) - len(delimiter) + 1), len(data)) if delimiter.startswith(data[at:])
+    )
+    at = data.find(delimiter, start)
+    expected = at if at >= 0 else next(tails, len(data))
+    assert Delimiter(delimiter).find_in(data, start) == expected, (delimiter, data, start)
+
+
 def check(data: bytes) -> None:
     """Whole, byte by byte, and in pieces that the first bytes choose."""
     choice, content = data[:4], data[4:]
+    check_search(choice, content)
     whole = read([content])
     at = sorted({octet * len(content) // 256 for octet in choice})
     chosen = [content[start:end] for start, end in zip([0, *at], [*at, len(content)], strict=True)]

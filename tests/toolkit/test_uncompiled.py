@@ -77,7 +77,7 @@ CALLS = {
     "get": ("query", lambda module, data: module.Query(data).get(b"a")),
     "get_all": ("query", lambda module, data: module.Query(data).get_all(b"b")),
     "len": ("query", lambda module, data: len(module.Query(data))),
-    "content_end": ("content_ends", lambda module, data: module.find_content_end(data * 9 + b"\r\n-", b"\r\n--a")),
+    "content_end": ("content_ends", lambda module, data: module.Delimiter(b"\r\n--a").find_in(data * 9 + b"\r\n-")),
     "parse_date": ("dates", lambda module, data: module.parse_date(data, now=1.7e9)),
     "format_date": ("dates", lambda module, data: module.format_date(float(int.from_bytes(data[:5]) - 2**39))),
     "encoding": ("negotiation", lambda module, data: module.choose_encoding(data, ("a", "gzip", "b"))),

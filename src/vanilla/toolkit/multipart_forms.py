@@ -24,7 +24,7 @@ from typing import Any, BinaryIO, cast
 
 from vanilla.contract import Request, Response, Worker
 from vanilla.steps import Event, Step
-from vanilla.toolkit.content_ends import find_content_end
+from vanilla.toolkit.content_ends import Delimiter
 from vanilla.toolkit.content_type import require_content_type
 from vanilla.toolkit.preallocation import preallocate
 from vanilla.toolkit.refusals import MalformedError, TooLargeError
@@ -332,6 +332,7 @@ class MultipartReader:
         self._field_bytes = 0
         self._held_bytes = 0  # of files, in memory
         self._delimiter = b"\r\n--" + boundary
+        self._find_end = Delimiter(self._delimiter).find_in
         self._is_in_content = False
         self._is_counted = False  # by the parser: the part says how long its content is
         self._is_over = False  # what follows the last boundary means nothing
@@ -451,7 +452,7 @@ class MultipartReader:
 
     def _read_content(self, piece: bytes, at: int) -> int:
         """Keep content up to its end, or that of the piece: where to go on."""
-        end = find_content_end(piece, self._delimiter, at)
+        end = self._find_end(piece, at)
         if end > at:
             content = piece if end - at == len(piece) else piece[at:end]
             for data in self._parser.parse(content) if self._is_counted else (content,):
