@@ -521,6 +521,23 @@ def test_a_form_is_taken_over_a_socket(handler, size: int, backend: str) -> None
 
 @pytest.mark.parametrize("handler", HANDLERS)
 @pytest.mark.parametrize(
+    ("fields", "framed"),
+    [
+        pytest.param(b"Content-Length: %(length)d, %(length)d", b"%(body)b", id="length_said_twice"),
+        pytest.param(b"Content-Length: %(length)d\r\nContent-Length: %(length)d", b"%(body)b", id="two_lengths"),
+        pytest.param(b"Transfer-Encoding: chunked", b"%(length)x\r\n%(body)b\r\n0\r\n\r\n", id="no_length"),
+    ],
+)
+def test_a_form_is_taken_however_its_length_is_said(handler, fields: bytes, framed: bytes, backend: str) -> None:
+    body = part(NAME, b"12345") + part(FILE, b"x" * 200_000) + END + b"\r\n"
+    head = b"POST / HTTP/1.1\r\nHost: a\r\n" + TYPE + b"\r\n" + fields + b"\r\n\r\n"
+    wire = (head + framed) % {b"length": len(body), b"body": body}
+    results = drive(ServerConfig(handler, port=0, workers=1, backend=backend), [ask(wire, until=frames(1))])
+    assert results[0].frames[0].body == b"a 5 0\nf 200000 1"
+
+
+@pytest.mark.parametrize("handler", HANDLERS)
+@pytest.mark.parametrize(
     ("wire", "status"),
     [
         pytest.param(post(b"garbage"), 400, id="malformed"),

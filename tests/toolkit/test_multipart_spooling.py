@@ -22,10 +22,11 @@ CONTENT = random.Random(0).randbytes(3 * MIB + 12_345)
 writes_by_writev = pytest.mark.skipif(IS_WINDOWS, reason="has no writev")
 
 
-def read(content: bytes, size: int, memory_bytes: int) -> MultipartForm:
+def read(content: bytes, size: int, memory_bytes: int, *, is_announced: bool = False) -> MultipartForm:
     """A form of one file, in pieces of that size."""
-    reader = MultipartReader(b"XX", MultipartLimits(memory_bytes=memory_bytes))
     form = HEAD + content + END
+    limits = MultipartLimits(memory_bytes=memory_bytes)
+    reader = MultipartReader(b"XX", limits, len(form) if is_announced else None)
     for start in range(0, len(form), size):
         reader.feed(form[start : start + size])
     return reader.finish()
@@ -33,8 +34,9 @@ def read(content: bytes, size: int, memory_bytes: int) -> MultipartForm:
 
 @pytest.mark.parametrize("size", [701, 16 * KIB, 64 * KIB, 256 * KIB, 512 * KIB, MIB + 1, 8 * MIB])
 @pytest.mark.parametrize("memory_bytes", [0, 1000, 100 * KIB, MIB])
-def test_a_long_file_is_written_whole(size: int, memory_bytes: int) -> None:
-    with read(CONTENT, size, memory_bytes) as form:
+@pytest.mark.parametrize("is_announced", [False, True], ids=["length_unknown", "length_known"])
+def test_a_long_file_is_written_whole(size: int, memory_bytes: int, is_announced: bool) -> None:
+    with read(CONTENT, size, memory_bytes, is_announced=is_announced) as form:
         [file] = form.files
         assert file.is_on_disk
         assert file.size == len(CONTENT)
@@ -45,11 +47,70 @@ def test_a_long_file_is_written_whole(size: int, memory_bytes: int) -> None:
 
 @pytest.mark.skipif(IS_WINDOWS, reason="does not say how much room a file takes")
 @pytest.mark.parametrize("length", [1, 400, MIB, 2 * MIB, 2 * MIB + 1])
-def test_a_file_that_is_whole_takes_no_more_room_than_it_needs(length: int) -> None:
-    with read(CONTENT[:length], 64 * KIB, 0) as form:
+@pytest.mark.parametrize("is_announced", [False, True], ids=["length_unknown", "length_known"])
+def test_a_file_that_is_whole_takes_no_more_room_than_it_needs(length: int, is_announced: bool) -> None:
+    with read(CONTENT[:length], 64 * KIB, 0, is_announced=is_announced) as form:
         status = os.fstat(form.files[0].file.fileno())
         assert status.st_size == length
         assert status.st_blocks * 512 < length + 512 * KIB
+
+
+@pytest.fixture
+def set_aside(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """What room files are set aside, from where to where."""
+    noted = []
+
+    def note(fd: int, start: int, length: int) -> bool:
+        noted.append((start, start + length))
+        return True
+
+    monkeypatch.setattr(multipart_forms, "preallocate", note)
+    return noted
+
+
+def test_room_for_a_long_file_is_set_aside_at_once_where_its_length_is_known(set_aside: list[tuple[int, int]]) -> None:
+    for length in (2 * MIB, 3 * MIB, 3 * MIB + 4095):
+        read(CONTENT[:length], 64 * KIB, MIB, is_announced=True).close()
+        assert set_aside.pop() == (0, length - length % 4096)  # to the block: a file that is given none back
+        assert not set_aside
+
+
+def test_room_for_a_long_file_is_set_aside_as_it_grows_where_its_length_is_not_known(
+    set_aside: list[tuple[int, int]],
+) -> None:
+    read(bytes(7 * MIB), 64 * KIB, MIB).close()
+    (start, end), *later = set_aside
+    assert start == 0
+    assert MIB < end <= 2 * (MIB + 64 * KIB)  # as much again as had come
+    for start, later_end in later:
+        assert start == end
+        assert later_end - start <= 5 * MIB // 2
+        end = later_end
+    assert end >= 13 * MIB // 2
+
+
+@pytest.mark.parametrize("content_length", [1, MIB, 2**60], ids=["less", "just_as_much", "much_more"])
+def test_little_is_set_aside_for_what_is_announced_alone(set_aside: list[tuple[int, int]], content_length: int) -> None:
+    reader = MultipartReader(b"XX", content_length=content_length)
+    for piece in (HEAD, CONTENT[:MIB], b"1"):
+        reader.feed(piece)
+    assert all(end <= 9 * MIB + 1 for _, end in set_aside)
+    for piece in (CONTENT[: 2 * MIB], END):  # it limits nothing
+        reader.feed(piece)
+    with reader.finish() as form:
+        assert form.files[0].read() == CONTENT[:MIB] + b"1" + CONTENT[: 2 * MIB]
+
+
+def test_no_room_is_set_aside_for_short_files(set_aside: list[tuple[int, int]]) -> None:
+    files = b"\r\n".join(HEAD + CONTENT[: 600 * KIB] for _ in range(9))
+    form = files + END
+    for size in (64 * KIB, len(form)):
+        reader = MultipartReader(b"XX", MultipartLimits(memory_bytes=MIB), len(form))
+        for start in range(0, len(form), size):
+            reader.feed(form[start : start + size])
+        with reader.finish() as read_form:
+            assert [file.is_on_disk for file in read_form.files] == [False] + [True] * 8
+    assert not set_aside
 
 
 @pytest.mark.parametrize("memory_bytes", [0, 1, 7, 63, 64, 65])

@@ -43,8 +43,10 @@ _SMALL_BYTES = 1024
 # Gathered for one write, which ends at a multiple of it: ext4 caches long aligned pieces in large pages, for half the
 # CPU that pieces of 64 KiB cost which begin anywhere.
 _WRITE_BYTES = 512 * 1024
-_LONG_BYTES = 1024 * 1024  # of a file whose room on disk is set aside ahead, as much again ...
-_SET_ASIDE_BYTES = 2 * 1024 * 1024  # ... up to this much
+_LONG_BYTES = 1024 * 1024  # of a file whose room on disk is set aside ahead: as much again ...
+_GUESSED_BYTES = 2 * 1024 * 1024  # ... up to this much, or what is still to come of its form ...
+_ANNOUNCED_BYTES = 8 * 1024 * 1024  # ... up to this much, so that a client who only says so takes no more
+_BLOCK_BYTES = 4096  # of a file system
 _IOV_MAX = 1024  # of writev(2): Linux's, FreeBSD's and macOS's
 FILE_NAME_BYTES_MAX = 150  # leaves room for what you put around it in a file system's 255
 
@@ -101,6 +103,7 @@ class Part:
         "_gather_bytes",
         "_held",
         "_room",
+        "_size_max",
         "_view",
         "_written",
         "content_type",
@@ -119,6 +122,7 @@ class Part:
         self._disk: BinaryIO | None = None  # without a buffer, until it is complete
         self._gather_bytes = 0
         self._written = self._room = 0  # bytes of the file, and of what is set aside for it
+        self._size_max: int | None = None
         self._view: BinaryIO | None = None
 
     def __del__(self) -> None:
@@ -198,19 +202,21 @@ class Part:
             held.append(bytearray(data))
         if self._disk is not None and self.size - self._written >= self._gather_bytes:
             end = self.size - self.size % self._gather_bytes
-            if self._room < end >= _LONG_BYTES:
-                self._room = end + min(end, _SET_ASIDE_BYTES)
-                preallocate(self._disk.fileno(), self._written, self._room - self._written)
+            if self._room < end:
+                self._set_room_aside(end)
             self._write(end)
 
-    def move_to_disk(self, room: int) -> None:
+    def move_to_disk(self, room: int, size_max: int | None) -> None:
         """Go on in a temporary file, which has no name.
 
         Args:
             room: bytes of what follows that may wait in memory until they are written together.
+            size_max: what it may grow to, where that is known.
         """
         self._disk = cast("BinaryIO", tempfile.TemporaryFile(buffering=0))  # noqa: SIM115
         self._gather_bytes = min(max(room, 1), _WRITE_BYTES)
+        self._size_max = size_max
+        self._set_room_aside(self.size)
         held, self._held, self.size = self._pieces(), [], 0
         for piece in held:
             self.append(piece)
@@ -223,6 +229,19 @@ class Part:
                 self._disk.truncate(self.size)
             self._disk.seek(0)
             self._disk = io.BufferedRandom(cast("io.FileIO", self._disk))
+
+    def _set_room_aside(self, end: int) -> None:
+        """For what comes up to `end`, and behind it, where that is much."""
+        assert self._disk is not None
+        if end < _LONG_BYTES:
+            return
+        guessed = end + min(end, _GUESSED_BYTES)
+        room = guessed if self._size_max is None else min(self._size_max, end + _ANNOUNCED_BYTES)
+        room -= room % _BLOCK_BYTES
+        start = max(self._written, self._room)
+        if room > start:
+            preallocate(self._disk.fileno(), start, room - start)
+            self._room = room
 
     def _write(self, end: int) -> None:
         """Have the file hold the content up to `end`, which lies in the last piece; what follows goes on waiting."""
@@ -317,15 +336,20 @@ class MultipartReader:
     Args:
         boundary: what stands between the parts: `find_boundary(request)`.
         limits: what to take.
+        content_length: bytes of the whole content, where that is known: room on disk is set aside by it, and writing
+            long files is cheaper. It limits nothing.
 
     Raises: MalformedError for a boundary that is none.
     Source: RFC 7578, RFC 2046 section 5.1.
     """
 
-    def __init__(self, boundary: bytes, limits: MultipartLimits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self, boundary: bytes, limits: MultipartLimits = DEFAULT_LIMITS, content_length: int | None = None
+    ) -> None:
         if _BOUNDARY.fullmatch(boundary) is None:
             raise MalformedError("boundary: 1 to 70 characters of RFC 2046 section 5.1.1")
         self._limits = limits
+        self._content_length = content_length
         self._parts: list[Part] = []
         self._unread: bytes | None = b""  # of a beginning that is too short to tell what it is; then None
         self._received = 0
@@ -430,12 +454,19 @@ class MultipartReader:
                 raise TooLargeError(f"fields of more than {limits.max_fields_bytes} bytes together")
         elif size > limits.max_file_bytes:
             raise TooLargeError(f"file {part.name[:40]!r} of more than {limits.max_file_bytes} bytes")
-        elif not part.is_on_disk:
+        part.append(data)
+        if part.file_name is not None and not part.is_on_disk:
             self._held_bytes += len(data)
             if self._held_bytes > limits.memory_bytes:
                 self._held_bytes -= size
-                part.move_to_disk(limits.memory_bytes - self._held_bytes)
-        part.append(data)
+                part.move_to_disk(limits.memory_bytes - self._held_bytes, self._size_max(size))
+
+    def _size_max(self, size: int) -> int | None:
+        """What a file that has so many bytes by now may grow to; None where nobody knows."""
+        if self._content_length is None:
+            return None
+        closing = len(self._delimiter) + 4  # `--` and CRLF
+        return size + max(self._content_length - self._received - closing, 0)
 
     def _read(self, piece: bytes) -> None:
         """Keep what a piece holds of content, and have the parser read what stands between."""
@@ -511,6 +542,12 @@ def find_boundary(request: Request) -> bytes:
     return boundary
 
 
+def _find_length(request: Request) -> int | None:
+    """Bytes of the content, where its client said so ahead."""
+    length = request.header(b"content-length")
+    return None if length is None else int(length.partition(b",")[0])  # a list has the same again, or was refused
+
+
 def read_multipart(
     request: Request, body: bytes | None = None, *, limits: MultipartLimits = DEFAULT_LIMITS
 ) -> MultipartForm:
@@ -524,8 +561,9 @@ def read_multipart(
     Raises: UnsupportedTypeError, answered 415; TooLargeError, 413; MalformedError, 400.
     Source: RFC 7578.
     """
-    reader = MultipartReader(find_boundary(request), limits)
-    reader.feed(request.body if body is None else body)
+    content = request.body if body is None else body
+    reader = MultipartReader(find_boundary(request), limits, len(content))
+    reader.feed(content)
     return reader.finish()
 
 
@@ -541,7 +579,7 @@ def receive_multipart(request: Request, then: Continuation, *, limits: Multipart
     Returns: Step.SUSPEND.
     Raises: as `read_multipart`, some of it later, in the request's own continuation: the client is answered the status.
     """
-    reader = MultipartReader(find_boundary(request), limits)
+    reader = MultipartReader(find_boundary(request), limits, _find_length(request))
 
     def take(request: Request, response: Response, worker: Worker, piece: Any, event: Event) -> Step | None:
         if event == Event.ERROR:
@@ -562,7 +600,7 @@ async def stream_multipart(request: Request, *, limits: MultipartLimits = DEFAUL
 
     Raises: as `read_multipart`, and BodyError as `request.stream` does.
     """
-    reader = MultipartReader(find_boundary(request), limits)
+    reader = MultipartReader(find_boundary(request), limits, _find_length(request))
     try:
         async for piece in request.stream():
             reader.feed(piece)
