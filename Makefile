@@ -134,12 +134,13 @@ wheel: $(TOOLS) ## build the sdist and, from it, the wheel into dist/; try it in
 clean: ## remove everything that make made, environments included
 	rm -rf build dist .venv .venv-[0-9]* .mypy_cache .ruff_cache .pytest_cache src/*.egg-info
 
+# What mypy needs has no wheels for Pythons without the GIL, and would be built by Rust: an older mypy does without.
 $(TOOLS): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	{ echo "vanilla needs Python 3.11 or later; name one: PYTHON=python3.12 make"; exit 1; }
 	@test -e $@ || $(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/pip install -q --upgrade "pip>=25.1"
-	$(BIN)/pip install -q --group build --group test --group lint
+	$(BIN)/pip install -q --only-binary ast-serialize,librt --group build --group test --group lint
 	@$(BIN)/pip install -q --only-binary orjson --group json 2>/dev/null || echo "orjson has no wheel here: tested without it"
 	@$(BIN)/pip install -q --only-binary cffi,argon2-cffi-bindings --group auth 2>/dev/null || \
 	echo "argon2-cffi has no wheel here: examples/auth is left out"

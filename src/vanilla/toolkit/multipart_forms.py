@@ -361,7 +361,7 @@ class MultipartReader:
         self._is_counted = False  # by the parser: the part says how long its content is
         self._is_over = False  # what follows the last boundary means nothing
         self._tail = b""  # of content: the beginning of a delimiter, perhaps
-        self._line = b""  # of a delimiter, as far as it has come
+        self._line = b""  # of a delimiter, as far as it has been read
         self._parser = multipart.PushMultipartParser(
             boundary,
             max_header_size=limits.max_header_bytes,
