@@ -253,9 +253,12 @@ class Worker:
 
     def _reach_loop(self) -> object:
         """The event loop below; for a worker made by hand one that records, see `vanilla.recording`."""
-        if self.loop is None:
-            self.loop = importlib.import_module("vanilla.recording").RecordingLoop()  # no server needs it
-        return self.loop
+        loop: object
+        with cython.critical_section(self):  # its engine may be ending on another thread
+            loop = self.loop
+        if loop is None:
+            self.loop = loop = importlib.import_module("vanilla.recording").RecordingLoop()  # no server needs it
+        return loop
 
     @property
     def recorded(self) -> object:

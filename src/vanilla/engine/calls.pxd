@@ -8,6 +8,10 @@ cdef class Timer:
     cdef tuple arguments
     cdef set siblings            # the timers of the connection that it dies with, if it does
 
+cdef class Posted:
+    cdef object function
+    cdef tuple arguments
+
 cdef class Calls(State):
     cdef set timers
     cdef void **due
@@ -15,7 +19,7 @@ cdef class Calls(State):
     cdef int due_size
     cdef object mailbox
     cdef int has_mail
-    cdef bint is_shut
+    cdef int is_shut
     cdef list drain_calls
     cdef bint has_drain_calls
     cdef bint has_told_streams
@@ -24,7 +28,9 @@ cdef class Calls(State):
     cdef int check_open(self) except -1
     cdef Timer set_timer(self, object due_ns, object function, tuple arguments)
     cdef void on_timer(self, void *owner) noexcept nogil
+    cdef bint withdraw(self, Posted posted) except -1
     cdef int run_mail(self) except -1
+    cdef int run_last_mail(self) except -1
     cdef list hold_due(self)
     cdef int run_due(self, list came) except -1
     cdef int tell_streams(self) except -1

@@ -13,7 +13,7 @@ import time
 
 import cython
 from cython.cimports.libc.stdlib import abort, free, realloc
-from cython.cimports.vanilla.atomics import ACQUIRE_RELEASE, atomic_exchange
+from cython.cimports.vanilla.atomics import ACQUIRE, ACQUIRE_RELEASE, atomic_exchange, atomic_load
 from cython.cimports.vanilla.engine.state import read_clock_ns
 
 log = logging.getLogger("vanilla")
@@ -49,6 +49,12 @@ class Timer:
             if self.siblings is not None:
                 self.siblings.discard(self)
                 self.siblings = None
+
+
+@cython.final
+@cython.cclass
+class Posted:
+    """A call that another thread wants; equal to itself alone, so that it is found again in the mailbox."""
 
 
 @cython.cclass
@@ -94,11 +100,27 @@ class Calls(State):
 
     def post(self, function: object, arguments: tuple) -> None:
         """Worker.post: any thread. One wake-up, however many posts."""
-        if self.is_shut:
+        posted: Posted = Posted()
+        if self.has_ended():
             raise RuntimeError("post: the worker has ended")
-        self.mailbox.append((function, arguments))
+        posted.function = function
+        posted.arguments = arguments
+        self.mailbox.append(posted)
         if atomic_exchange(cython.address(self.has_mail), 1, ACQUIRE_RELEASE) == 0:
             self.backend.wake()
+        # Without a GIL the worker may have ended since: then it has taken this, or it is here still.
+        if self.has_ended() and self.withdraw(posted):
+            raise RuntimeError("post: the worker has ended")
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def withdraw(self, posted: Posted) -> cython.bint:
+        """Whether it was still there to be withdrawn."""
+        try:
+            self.mailbox.remove(posted)
+        except ValueError:
+            return False
+        return True
 
     def on_drain(self, function: object, arguments: tuple) -> None:
         """Worker.on_drain."""
@@ -112,7 +134,7 @@ class Calls(State):
 
     def has_ended(self) -> bool:
         """Whether nothing posted would be called any more."""
-        return self.is_shut
+        return atomic_load(cython.address(self.is_shut), ACQUIRE) != 0
 
     def nudge(self) -> None:
         """asyncio has something to do, another thread says. Any thread."""
@@ -152,14 +174,28 @@ class Calls(State):
     def run_mail(self) -> cython.int:
         """Call what other threads posted until now; what they post meanwhile is for the next tick."""
         count: cython.Py_ssize_t
+        posted: Posted
         if not atomic_exchange(cython.address(self.has_mail), 0, ACQUIRE_RELEASE):
             return 0
         count = len(self.mailbox)
         while count > 0:
             count -= 1
-            function, arguments = self.mailbox.popleft()
-            self.call(function, arguments)
+            posted = self.mailbox.popleft()
+            self.call(posted.function, posted.arguments)
         return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def run_last_mail(self) -> cython.int:
+        """Take no more posts, and call those that were taken: each is called, or refused."""
+        posted: Posted
+        atomic_exchange(cython.address(self.is_shut), 1, ACQUIRE_RELEASE)
+        while True:
+            try:  # and no look at its length: what takes from it waits for who is adding to it
+                posted = self.mailbox.popleft()
+            except IndexError:
+                return 0
+            self.call(posted.function, posted.arguments)
 
     @cython.cfunc
     def hold_due(self) -> list:

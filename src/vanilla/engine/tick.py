@@ -279,8 +279,7 @@ class Engine(Handling):
         self.run_notices()
         self.is_cleaning = True
         self.finish_coroutines()
-        self.is_shut = True
-        self.run_mail()  # what was taken until now: every post is called, or refused
+        self.run_last_mail()
         for timer in list(self.timers):
             timer.cancel()
         for watch in self.watches:
@@ -289,7 +288,8 @@ class Engine(Handling):
         self.resumptions.clear()
         if self.offloads is not None:
             self.offloads.close()
-        self.worker.loop = EndedLoop()
+        with cython.critical_section(self.worker):
+            self.worker.loop = EndedLoop()
         # None of them keeps the engine: the backend's descriptors close with it.
         self.request.loop = self.response.loop = None
         self.runner = None

@@ -118,6 +118,6 @@ def test_every_post_that_was_taken_is_called_however_the_server_ends(site, grace
         running.server.shutdown(grace)
         for thread in threads:
             thread.join()
-        assert ["ended" in text for text in refused] == [True] * 6
-        for index in range(6):
-            assert [number for thread, number in called if thread == index] == taken[index]
+    assert ["ended" in text for text in refused] == [True] * 6
+    for index in range(6):  # some are called after the first refusal
+        assert [number for thread, number in called if thread == index] == taken[index]
