@@ -122,7 +122,7 @@ def upload(piece_bytes: int) -> list[bytes]:
 
 
 def read_by_vanilla(pieces: list[bytes]) -> None:
-    reader = MultipartReader(BOUNDARY)
+    reader = MultipartReader(BOUNDARY, content_length=sum(map(len, pieces)))
     for piece in pieces:
         reader.feed(piece)
     reader.finish().close()
